@@ -1,0 +1,26 @@
+"""What fine-tuning hyperparameters do to a text classifier: from model cards to a report."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "rules/common.smk"
+include: "rules/hub.smk"
+include: "rules/experiments.smk"
+include: "rules/analysis.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+report: "report/workflow.rst"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",

@@ -1,0 +1,98 @@
+"""Helpers that every stage shares: the checked study, and the one parameter of each rule."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from tunescape.errors import UserError
+from tunescape.study import load_study
+
+try:
+    STUDY = load_study(ROOT, files=workflow.overwrite_configfiles, overrides=config)
+except UserError as error:
+    sys.exit(str(error))
+
+
+wildcard_constraints:
+    bucket=r"\d+",
+    population=STUDY.pattern("populations", "experiments"),
+    experiment=STUDY.pattern("experiments"),
+    run_id=r"[0-9a-f]+",
+    pack=r"\d+",
+    view="absolute|relative",
+    metric=r"[a-z0-9_]+",
+
+
+def spec(rule):
+    """A function of wildcards that gives a rule's `spec`: all that its script is told, as one
+    plain dict with a digest of its code, so that Snakemake sees every change and no other.
+    """
+
+    def of(wildcards):
+        return STUDY.spec(rule, **wildcards)
+
+    return of
+
+
+def parsed_buckets(wildcards):
+    checkpoints.split_source.get()
+    return expand("results/hub/parsed/{bucket}.parquet", bucket=STUDY.buckets)
+
+
+def provenance_buckets(wildcards):
+    checkpoints.split_source.get()
+    return expand(
+        "results/hub/parsed/{bucket}.provenance.parquet", bucket=STUDY.buckets
+    )
+
+
+def planned_runs(experiment):
+    """Run ids of an experiment's design."""
+    design = checkpoints.design_experiment.get(experiment=experiment).output.design
+    return STUDY.run_ids(design)
+
+
+def experiment_data(wildcards):
+    return STUDY.task_files(wildcards.experiment)
+
+
+def finished_runs(wildcards):
+    for pack in STUDY.packs:
+        checkpoints.finetune_pack.get(experiment=wildcards.experiment, pack=pack)
+    return expand(
+        "results/runs/{run_id}/metrics.json",
+        run_id=planned_runs(wildcards.experiment),
+    )
+
+
+def published_timings(wildcards):
+    return expand(
+        "results/runs/{run_id}/timing.json",
+        run_id=[run for name in STUDY.experiments for run in planned_runs(name)],
+    )
+
+
+def run_sources(wildcards):
+    """A run's specification, and the packs that may have trained it."""
+    for experiment in STUDY.experiments:
+        if wildcards.run_id in planned_runs(experiment):
+            break
+    else:
+        raise ValueError(f"no experiment has a run {wildcards.run_id}")
+    return {
+        "run_spec": f"results/experiments/{experiment}/runs/{wildcards.run_id}.json",
+        "packs": expand(
+            "results/experiments/{experiment}/packs/{pack}.txt",
+            experiment=experiment,
+            pack=STUDY.packs,
+        ),
+    }
+
+
+def sample_of(wildcards):
+    """The rows of a population: mined models, or an experiment's runs."""
+    if wildcards.population in STUDY.experiments:
+        return f"results/experiments/{wildcards.population}/features.parquet"
+    return f"results/analysis/{wildcards.population}/sample.parquet"

@@ -1,0 +1,106 @@
+"""Hub: published model cards to one table of features.
+
+Inputs: the snapshot in resources/ or a local dump (`hub.source`, `hub.path`).
+Outputs: results/hub/raw/{bucket}/ (one JSON a model), features.parquet, provenance.parquet.
+Reruns: for a changed card, its bucket's jobs and what follows; for `hub` keys, all of it.
+"""
+
+
+# A checkpoint, so that buckets whose models did not change are seen to be up to date in the same call.
+checkpoint split_source:
+    input:
+        dump=STUDY.config.hub.path,
+    output:
+        models=expand("results/hub/models/{bucket}.jsonl", bucket=STUDY.buckets),
+        report="results/hub/source.json",
+    log:
+        "results/logs/split_source.log",
+    benchmark:
+        "results/benchmarks/split_source.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        spec=spec("split_source"),
+    message:
+        "Split {input.dump} into buckets"
+    script:
+        "../scripts/split_source.py"
+
+
+rule harvest_models:
+    input:
+        models="results/hub/models/{bucket}.jsonl",
+    output:
+        raw=directory("results/hub/raw/{bucket}"),
+        index="results/hub/raw/{bucket}.index.jsonl",
+    log:
+        "results/logs/harvest_models/{bucket}.log",
+    benchmark:
+        "results/benchmarks/harvest_models/{bucket}.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=spec("harvest_models"),
+    message:
+        "Lay out bucket {wildcards.bucket} as one raw JSON file a model"
+    script:
+        "../scripts/harvest_models.py"
+
+
+rule parse_cards:
+    input:
+        raw="results/hub/raw/{bucket}",
+        index="results/hub/raw/{bucket}.index.jsonl",
+    output:
+        parsed="results/hub/parsed/{bucket}.parquet",
+        provenance="results/hub/parsed/{bucket}.provenance.parquet",
+    log:
+        "results/logs/parse_cards/{bucket}.log",
+    benchmark:
+        "results/benchmarks/parse_cards/{bucket}.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=spec("parse_cards"),
+    message:
+        "Read the model cards of bucket {wildcards.bucket}"
+    script:
+        "../scripts/parse_cards.py"
+
+
+rule build_features:
+    input:
+        parsed=parsed_buckets,
+        provenance=provenance_buckets,
+        eval_sizes="resources/eval_sizes.csv",
+    output:
+        features="results/hub/features.parquet",
+        provenance="results/hub/provenance.parquet",
+    log:
+        "results/logs/build_features.log",
+    benchmark:
+        "results/benchmarks/build_features.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=spec("build_features"),
+    message:
+        "Build the features table of all models"
+    script:
+        "../scripts/build_features.py"

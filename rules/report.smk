@@ -1,0 +1,108 @@
+"""Report: the one self-contained page that a run ends with.
+
+Inputs: the tables of results/analysis/, the figures, CITATION.cff.
+Outputs: results/report.html.
+Reruns: for any change of a table or figure, or of the configuration (the page shows it).
+"""
+
+
+rule write_report:
+    input:
+        sample_flow="results/analysis/sample_flow.csv",
+        coverage=expand(
+            "results/analysis/{population}/coverage.csv",
+            population=STUDY.populations,
+        ),
+        chosen=expand(
+            "results/analysis/{population}/chosen.csv",
+            population=STUDY.populations,
+        ),
+        fits=expand(
+            "results/analysis/{population}/{view}/{metric}/fit.json",
+            zip,
+            **STUDY.fits,
+        ),
+        coefficients=expand(
+            "results/analysis/{population}/{view}/{metric}/coefficients.csv",
+            zip,
+            **STUDY.fits,
+        ),
+        family="results/analysis/family.csv",
+        published=expand(
+            "results/analysis/{population}/published.csv",
+            population=STUDY.populations,
+        ),
+        population_figures=expand(
+            "results/figures/{population}/{figure}.svg",
+            population=STUDY.populations,
+            figure=["flow", "coverage"],
+        ),
+        figures=expand(
+            expand(
+                "results/figures/{population}/{view}/{metric}/{{figure}}.svg",
+                zip,
+                **STUDY.fits,
+            ),
+            figure=["correlation", "scatter", "regression", "forest"],
+        ),
+        designs=expand(
+            "results/experiments/{experiment}/design.csv",
+            experiment=STUDY.experiments,
+        ),
+        design_summaries=expand(
+            "results/experiments/{experiment}/design.json",
+            experiment=STUDY.experiments,
+        ),
+        design_diagnostics=expand(
+            "results/experiments/{experiment}/diagnostics.csv",
+            experiment=STUDY.experiments,
+        ),
+        runs=expand(
+            "results/experiments/{experiment}/runs.csv",
+            experiment=STUDY.experiments,
+        ),
+        timings=published_timings,
+        experiment_figures=expand(
+            "results/figures/experiments/{experiment}/{figure}.svg",
+            experiment=STUDY.experiments,
+            figure=["design", "learning"],
+        ),
+        contrasts=expand(
+            "results/contrast/{population}/{experiment}/{metric}/contrast.csv",
+            zip,
+            **STUDY.contrasts,
+        ),
+        contrast_summaries=expand(
+            "results/contrast/{population}/{experiment}/{metric}/contrast.json",
+            zip,
+            **STUDY.contrasts,
+        ),
+        contrast_figures=expand(
+            "results/figures/contrast/{population}/{experiment}/{metric}.svg",
+            zip,
+            **STUDY.contrasts,
+        ),
+        paper_figures="resources/paper_figures.csv",
+        citation="CITATION.cff",
+    output:
+        page=report(
+            "results/report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+    log:
+        "results/logs/write_report.log",
+    benchmark:
+        "results/benchmarks/write_report.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=spec("write_report"),
+    message:
+        "Write results/report.html"
+    script:
+        "../scripts/write_report.py"

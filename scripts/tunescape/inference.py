@@ -1,0 +1,786 @@
+"""Inference and diagnostics for a fitted surface whose rows come in clusters.
+
+Everything works on the estimated columns of a `SurfaceFit`, through the thin factor Q of its
+weighted design, so aliased terms never enter and units never matter.
+
+Sources: MacKinnon, Nielsen and Webb, J. Econometrics 232 (2023), for the cluster jackknife CR3
+and the restricted wild cluster bootstrap; Long and Ervin, Am. Stat. 54 (2000), for HC3; Holm
+(1979), Benjamini and Hochberg (1995), Benjamini and Yekutieli (2001); Koenker (1981) for the
+studentised Breusch-Pagan test; Tipton and Pustejovsky (2015) for Hotelling-scaled Wald tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from tunescape.errors import UserError
+from tunescape.surface import INTERCEPT, SurfaceFit, invert_link
+
+Array = NDArray[np.float64]
+Labels = Sequence[str] | NDArray[np.str_]
+Kind = Literal["classical", "hc3", "cr3"]
+
+# Eigenvalues of I - Q_g'Q_g lie in [0, 1]; at 0 the deletion of cluster g loses a column.
+_SINGULAR = 1e-10
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """A covariance of the estimated coded coefficients.
+
+    Attributes:
+        matrix: (kept, kept); nan in the rows and columns of terms without a variance.
+        df: degrees of freedom for t quantiles.
+        exists: per estimated column.
+        blocking: term -> clusters (or rows) whose deletion leaves the term undetermined.
+        reason: why it is missing for some or all terms, empty when it is there.
+    """
+
+    kind: Kind
+    matrix: Array
+    df: float
+    clusters: int
+    exists: NDArray[np.bool_]
+    blocking: dict[str, tuple[str, ...]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """Leave-one-cluster-out fits without refitting.
+
+    Attributes:
+        labels: cluster names, sorted.
+        codes: cluster index of each row.
+        shifts: (clusters, kept), full-sample minus leave-out coefficients in the basis Q.
+        determined: (clusters, kept), whether the deletion still determines each coefficient.
+        full_rank: (clusters,), whether the deletion keeps every column.
+    """
+
+    labels: tuple[str, ...]
+    codes: NDArray[np.int64]
+    shifts: Array
+    determined: NDArray[np.bool_]
+    full_rank: NDArray[np.bool_]
+
+
+def _codes(labels: Labels, n: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    text = np.asarray([str(label) for label in labels])
+    if text.shape[0] != n:
+        raise UserError(
+            f"{text.shape[0]} cluster labels for {n} rows",
+            where="clusters",
+            expected="one label a row",
+            fix="align the labels with the rows",
+        )
+    names, codes = np.unique(text, return_inverse=True)
+    return tuple(names.tolist()), np.asarray(codes, dtype=np.int64)
+
+
+def _sum_by(codes: NDArray[np.int64], rows: Array, clusters: int) -> Array:
+    """Sums of `rows` (n, ...) by cluster, shape (clusters, ...)."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(clusters))
+    return np.asarray(np.add.reduceat(rows[order], starts, axis=0), dtype=float)
+
+
+def _moments(q: Array, codes: NDArray[np.int64], clusters: int) -> Array:
+    """Q_g'Q_g for each cluster of the rows `q` (n, p), shape (clusters, p, p)."""
+    p = q.shape[1]
+    order = np.argsort(codes, kind="stable")
+    if clusters == q.shape[0]:
+        return q[order, :, None] * q[order, None, :]
+    result = np.empty((clusters, p, p))
+    bounds = np.searchsorted(codes[order], np.arange(clusters + 1))
+    for g in range(clusters):
+        block = q[order[bounds[g] : bounds[g + 1]]]
+        result[g] = block.T @ block
+    return result
+
+
+def jackknife(fit: SurfaceFit, labels: Labels) -> Jackknife:
+    """All leave-one-cluster-out coefficients, from the full fit's Q and residuals.
+
+    With an orthonormal basis the leave-out shift is ``(I - Q_g'Q_g)^-1 Q_g'e_g``. Where that
+    matrix is singular, coefficients that the remaining rows still determine keep their shift
+    (pseudo-inverse) and the others are marked.
+    """
+    names, codes = _codes(labels, fit.n)
+    count, p = len(names), fit.rank
+    root = np.sqrt(fit.weights)
+    scores = _sum_by(codes, fit.q * (root * fit.residuals)[:, None], count)
+    # A coefficient is lost where its functional (a row of R^-1) meets the lost directions.
+    functionals = fit.r_inverse / np.linalg.norm(fit.r_inverse, axis=1, keepdims=True)
+    shifts, lost = np.zeros((count, p)), np.zeros((count, p))
+    full_rank = np.ones(count, dtype=bool)
+    # A cluster of one row has one eigenvalue besides 1, 1 - leverage, along the row itself.
+    single = np.bincount(codes, minlength=count) == 1
+    own = np.argsort(codes, kind="stable")[np.searchsorted(np.sort(codes), np.flatnonzero(single))]
+    q, free = fit.q[own], 1 - np.sum(fit.q[own] ** 2, axis=1)
+    alive = free > _SINGULAR
+    shifts[single] = scores[single] * (alive / np.where(alive, free, 1.0))[:, None]
+    full_rank[single] = alive
+    lost[single] = np.abs(q @ functionals.T) * ~alive[:, None]
+    several = ~single
+    if several.any():
+        rows = several[codes]
+        place = np.cumsum(several) - 1
+        moments = _moments(fit.q[rows], place[codes[rows]], int(several.sum()))
+        values, vectors = np.linalg.eigh(np.eye(p) - moments)
+        here = values > _SINGULAR
+        inverse = np.where(here, 1 / np.where(here, values, 1.0), 0.0)
+        rotated = np.einsum("gkj,gk->gj", vectors, scores[several])
+        shifts[several] = np.einsum("gij,gj->gi", vectors, inverse * rotated)
+        full_rank[several] = here.all(axis=1)
+        overlap = np.einsum("ji,gik->gjk", functionals, vectors)
+        lost[several] = np.max(np.abs(overlap) * ~here[:, None, :], axis=2, initial=0.0)
+    return Jackknife(names, codes, shifts, lost < 1e-6, full_rank)
+
+
+def covariance(fit: SurfaceFit, kind: Kind, labels: Labels | None = None) -> Covariance:
+    """Covariance of the estimated coefficients.
+
+    ``classical``: sigma^2 (X'WX)^-1 with the residual df. ``hc3``: leave-one-row-out, residual
+    df. ``cr3``: leave-one-cluster-out, ``(G - 1) / G`` times the squared shifts about the full
+    estimate, G - 1 df. A term that some deletion leaves undetermined has no such variance.
+
+    Raises:
+        UserError: unknown kind, or ``cr3`` without labels.
+    """
+    p = fit.rank
+    if kind == "classical":
+        there = fit.df_residual > 0
+        return Covariance(
+            kind,
+            fit.covariance,
+            float(fit.df_residual),
+            fit.n,
+            np.full(p, there),
+            {},
+            "" if there else f"{fit.n} rows for {p} estimated terms leave no residual df",
+        )
+    if kind not in ("hc3", "cr3"):
+        raise UserError(
+            f"unknown covariance {kind!r}",
+            where="covariance",
+            expected="classical, hc3 or cr3",
+            fix="name one of the three",
+        )
+    if kind == "hc3":
+        width = len(str(fit.n))
+        labels = [f"row {i + 1:0{width}d}" for i in range(fit.n)]
+    elif labels is None:
+        raise UserError(
+            "cr3 needs clusters", where="covariance", expected="one label a row", fix="pass labels"
+        )
+    found = jackknife(fit, labels)
+    count = len(found.labels)
+    if count < 2 or (kind == "hc3" and fit.df_residual < 1):
+        reason = (
+            "all rows belong to one cluster: between-cluster variance cannot be estimated"
+            if kind == "cr3"
+            else f"{fit.n} rows for {p} estimated terms leave no residual df"
+        )
+        return Covariance(
+            kind, np.full((p, p), np.nan), float(count - 1), count, np.zeros(p, bool), {}, reason
+        )
+    shifts = found.shifts @ fit.r_inverse.T
+    matrix = shifts.T @ shifts
+    df = float(fit.df_residual)
+    if kind == "cr3":
+        matrix *= (count - 1) / count
+        df = float(count - 1)
+    exists = np.asarray(found.determined.all(axis=0))
+    matrix[~exists, :] = np.nan
+    matrix[:, ~exists] = np.nan
+    blocking = {
+        name: tuple(found.labels[g] for g in np.flatnonzero(~found.determined[:, j]))
+        for j, name in enumerate(fit.kept_names)
+        if not exists[j]
+    }
+    reason = ""
+    if blocking:
+        unit = "row" if kind == "hc3" else "cluster"
+        culprits = sorted({label for group in blocking.values() for label in group})
+        reason = (
+            f"{kind.upper()} does not exist for {len(blocking)} of {p} terms: leaving out any of "
+            f"{len(culprits)} {unit}(s) makes the design rank-deficient"
+        )
+    return Covariance(kind, np.asarray(matrix), df, count, exists, blocking, reason)
+
+
+@dataclass(frozen=True)
+class TermTests:
+    """Two-sided t tests of each column of a fit; nan where aliased or without a variance."""
+
+    terms: tuple[str, ...]
+    estimate: Array
+    se: Array
+    t: Array
+    p: Array
+    ci_low: Array
+    ci_high: Array
+    df: float
+    level: float
+
+
+def _spread(fit: SurfaceFit, kept_values: Array) -> Array:
+    full = np.full(len(fit.columns), np.nan)
+    full[list(fit.kept)] = kept_values
+    return full
+
+
+def t_tests(estimate: Array, se: Array, df: float, level: float = 0.95) -> tuple[Array, ...]:
+    """t, two-sided p, lower and upper limit for estimates with standard errors."""
+    if df <= 0:
+        nothing = np.full_like(estimate, np.nan)
+        return nothing, nothing, nothing, nothing
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = estimate / se
+    half = float(stats.t.ppf(0.5 + level / 2, df)) * se
+    p = np.asarray(2 * stats.t.sf(np.abs(t), df), dtype=float)
+    return t, p, estimate - half, estimate + half
+
+
+def term_tests(fit: SurfaceFit, cov: Covariance, level: float = 0.95) -> TermTests:
+    """Test every coded coefficient against 0."""
+    se = _spread(fit, np.sqrt(np.diag(cov.matrix)))
+    t, p, low, high = t_tests(fit.coef, se, cov.df, level)
+    return TermTests(fit.columns, fit.coef, se, t, p, low, high, cov.df, level)
+
+
+def term_groups(fit: SurfaceFit) -> dict[str, tuple[str, ...]]:
+    """Terms to be tested jointly: ``order:linear`` ..., ``factor:NAME``, and ``model``."""
+    groups: dict[str, list[str]] = {}
+    for term in fit.terms:
+        if term.order == 0:
+            continue
+        groups.setdefault("model", []).append(term.name)
+        groups.setdefault(f"order:{term.kind}", []).append(term.name)
+        for factor, power in zip(fit.factors, term.powers, strict=True):
+            if power:
+                groups.setdefault(f"factor:{factor.name}", []).append(term.name)
+    return {name: tuple(terms) for name, terms in groups.items()}
+
+
+@dataclass(frozen=True)
+class JointTest:
+    """A joint test that all `tested` terms are 0; `reason` says why `p` is nan."""
+
+    name: str
+    tested: tuple[str, ...]
+    df1: int
+    df2: float
+    f: float
+    p: float
+    partial_r2: float
+    reason: str
+
+
+def joint_test(fit: SurfaceFit, cov: Covariance, name: str, terms: Sequence[str]) -> JointTest:
+    """Wald F test. With a cluster covariance the statistic is scaled as Hotelling's T^2,
+    ``F = W (v - q + 1) / (v q)`` on (q, v - q + 1) df with v = G - 1, because CR3 is itself
+    estimated on v df. Aliased terms are left out. Partial R2 is the classical one.
+    """
+    at = [i for i in (fit.position(t) for t in terms) if i is not None]
+    tested = tuple(fit.kept_names[i] for i in at)
+    q = len(at)
+    nan = float("nan")
+    if not at:
+        return JointTest(name, tested, 0, nan, nan, nan, nan, "all terms are aliased")
+    b = fit.kept_coef[at]
+    unscaled = (fit.r_inverse @ fit.r_inverse.T)[np.ix_(at, at)]
+    gain = float(b @ np.linalg.solve(unscaled, b))
+    partial = gain / (gain + fit.rss) if gain + fit.rss > 0 else nan
+    if not bool(cov.exists[at].all()):
+        return JointTest(name, tested, q, nan, nan, nan, partial, cov.reason)
+    df2 = cov.df if cov.kind != "cr3" else cov.df - q + 1
+    if df2 <= 0:
+        reason = f"{q} terms cannot be tested jointly on {cov.df:.0f} degrees of freedom"
+        return JointTest(name, tested, q, df2, nan, nan, partial, reason)
+    block = cov.matrix[np.ix_(at, at)]
+    unit = np.sqrt(np.diag(block))
+    if not bool(np.all(unit > 0)):
+        return JointTest(name, tested, q, df2, nan, nan, partial, "no residual variance")
+    scaled = block / np.outer(unit, unit)
+    if np.linalg.matrix_rank(scaled, hermitian=True) < q:
+        reason = "the covariance of these terms is singular: too few clusters move them"
+        return JointTest(name, tested, q, df2, nan, nan, partial, reason)
+    wald = float((b / unit) @ np.linalg.solve(scaled, b / unit))
+    f = wald / q * (df2 / cov.df if cov.kind == "cr3" else 1.0)
+    return JointTest(name, tested, q, df2, f, float(stats.f.sf(f, q, df2)), partial, "")
+
+
+def joint_tests(fit: SurfaceFit, cov: Covariance) -> list[JointTest]:
+    """Joint tests of every group of `term_groups`."""
+    return [joint_test(fit, cov, name, terms) for name, terms in term_groups(fit).items()]
+
+
+def adjust_p(p: ArrayLike, method: Literal["holm", "bh", "by"]) -> Array:
+    """Adjusted p-values over one family; nan entries are not members and stay nan."""
+    values = np.asarray(p, dtype=float)
+    result = np.full_like(values, np.nan)
+    member = np.flatnonzero(np.isfinite(values))
+    m = member.size
+    if m == 0:
+        return result
+    order = member[np.argsort(values[member], kind="stable")]
+    ranked = values[order]
+    rank = np.arange(1, m + 1)
+    if method == "holm":
+        adjusted = np.maximum.accumulate(ranked * (m - rank + 1))
+    elif method in ("bh", "by"):
+        factor = float(np.sum(1 / rank)) if method == "by" else 1.0
+        adjusted = np.minimum.accumulate((ranked * m * factor / rank)[::-1])[::-1]
+    else:
+        raise UserError(f"unknown method {method!r}", where="multiplicity", expected="holm, bh, by")
+    result[order] = np.minimum(adjusted, 1.0)
+    return result
+
+
+def detectable_effect(se: ArrayLike, df: float, alpha: float = 0.05, power: float = 0.8) -> Array:
+    """Smallest true coefficient that a two-sided test at `alpha` finds with `power`."""
+    unit = np.asarray(se, dtype=float)
+    if df <= 0:
+        return np.full_like(unit, np.nan)
+    return np.asarray(unit * (stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)))
+
+
+def equivalence_bound(estimate: ArrayLike, se: ArrayLike, df: float, alpha: float = 0.05) -> Array:
+    """Smallest margin within which two one-sided tests at `alpha` place the coefficient."""
+    unit = np.asarray(se, dtype=float)
+    if df <= 0:
+        return np.full_like(unit, np.nan)
+    reach = float(stats.t.ppf(1 - alpha, df)) * unit
+    return np.asarray(np.abs(np.asarray(estimate, dtype=float)) + reach)
+
+
+@dataclass(frozen=True)
+class LackOfFit:
+    """Lack of fit against pure error; `reason` says why `p` is nan.
+
+    ``noise_ceiling`` is the R2 of the model with one mean a setting: no model of these factors
+    can do better on these rows.
+    """
+
+    settings: int
+    replicated_rows: int
+    df_lack: int
+    df_pure: int
+    ss_lack: float
+    ss_pure: float
+    f: float
+    p: float
+    noise_ceiling: float
+    reason: str
+
+
+def settings(design: Array, digits: int = 9) -> NDArray[np.int64]:
+    """Index of each row's setting: equal coded rows (to `digits` decimals) share one."""
+    rounded = np.round(design, digits) + 0.0
+    return np.asarray(np.unique(rounded, axis=0, return_inverse=True)[1], dtype=np.int64).ravel()
+
+
+def lack_of_fit(fit: SurfaceFit) -> LackOfFit:
+    """Split the residual sum of squares into lack of fit and pure error by repeated settings."""
+    codes = settings(fit.design)
+    count = int(codes.max(initial=-1)) + 1
+    w = fit.weights
+    means = np.bincount(codes, w * fit.response) / np.bincount(codes, w)
+    ss_pure = float(np.sum(w * (fit.response - means[codes]) ** 2))
+    df_pure = fit.n - count
+    df_lack = count - fit.rank
+    ss_lack = max(fit.rss - ss_pure, 0.0)
+    sizes = np.bincount(codes)
+    ceiling = 1 - ss_pure / fit.tss if fit.tss > 0 and df_pure > 0 else float("nan")
+    reason, f, p = "", float("nan"), float("nan")
+    if df_pure < 1:
+        reason = "no setting is repeated, so there is no pure error"
+    elif df_lack < 1:
+        reason = f"{count} distinct settings for {fit.rank} terms leave no lack of fit to test"
+    elif ss_pure <= 0:
+        reason = "repeated settings agree exactly: pure error is 0"
+    else:
+        f = (ss_lack / df_lack) / (ss_pure / df_pure)
+        p = float(stats.f.sf(f, df_lack, df_pure))
+    return LackOfFit(
+        count,
+        int(sizes[sizes > 1].sum()),
+        df_lack,
+        df_pure,
+        ss_lack,
+        ss_pure,
+        f,
+        p,
+        ceiling,
+        reason,
+    )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Prediction of rows by a fit without their cluster.
+
+    ``r2`` compares with the mean of the other clusters' rows (0 through the origin), over the
+    rows that the remaining clusters determine; the others are counted in ``undetermined``.
+    """
+
+    r2: float
+    residuals: Array
+    undetermined: int
+    clusters: int
+    clusters_undetermined: int
+
+
+def held_out(fit: SurfaceFit, labels: Labels) -> HeldOut:
+    """Leave-one-cluster-out prediction (clusters of one row: PRESS), on the link scale."""
+    found = jackknife(fit, labels)
+    root = np.sqrt(fit.weights)
+    shifted = np.einsum("ij,ij->i", fit.q, found.shifts[found.codes]) / root
+    residuals = fit.residuals + shifted
+    lost = ~found.full_rank[found.codes]
+    residuals = np.where(lost, np.nan, residuals)
+    w, y = fit.weights, fit.response
+    if fit.intercept and len(found.labels) > 1:
+        count = len(found.labels)
+        rest = np.sum(w) - np.bincount(found.codes, w, count)
+        mean = (np.sum(w * y) - np.bincount(found.codes, w * y, count)) / rest
+        reference = y - mean[found.codes]
+    else:
+        reference = y
+    good = ~lost
+    base = float(np.sum(w[good] * reference[good] ** 2))
+    usable = len(found.labels) > 1 and base > 0
+    r2 = 1 - float(np.sum(w[good] * residuals[good] ** 2)) / base if usable else float("nan")
+    return HeldOut(r2, residuals, int(lost.sum()), len(found.labels), int((~found.full_rank).sum()))
+
+
+def press(fit: SurfaceFit) -> tuple[float, float]:
+    """PRESS (weighted sum of squared leave-one-out residuals) and its R2, ``1 - PRESS / TSS``.
+
+    nan when some row alone determines a term (leverage 1).
+    """
+    free = 1 - fit.leverage
+    if bool(np.any(free < _SINGULAR)):
+        return float("nan"), float("nan")
+    value = float(np.sum(fit.weights * (fit.residuals / free) ** 2))
+    return value, 1 - value / fit.tss if fit.tss > 0 else float("nan")
+
+
+def variance_inflation(fit: SurfaceFit) -> dict[str, float]:
+    """Variance inflation factor of each estimated column but the intercept, in coded units."""
+    w = fit.weights[:, None]
+    centre = np.sum(w * fit.design, axis=0) / np.sum(w) if fit.intercept else 0.0
+    spread = np.sum(w * (fit.design - centre) ** 2, axis=0)
+    inverse = np.sum(fit.r_inverse**2, axis=1)
+    return {
+        name: float(s * v)
+        for name, s, v in zip(fit.kept_names, spread, inverse, strict=True)
+        if name != INTERCEPT
+    }
+
+
+def cook_distance(fit: SurfaceFit, labels: Labels | None = None) -> Array:
+    """Cook's distance of each row, or of each cluster (sorted labels); inf where undetermined."""
+    if not fit.sigma2 > 0:
+        count = fit.n if labels is None else len(set(map(str, labels)))
+        return np.full(count, np.nan)
+    if labels is None:
+        free = np.maximum(1 - fit.leverage, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = (
+                fit.weights * fit.residuals**2 * fit.leverage / (fit.rank * fit.sigma2 * free**2)
+            )
+        return np.where(free < _SINGULAR, np.inf, value)
+    found = jackknife(fit, labels)
+    value = np.sum(found.shifts**2, axis=1) / (fit.rank * fit.sigma2)
+    return np.where(found.full_rank, value, np.inf)
+
+
+def studentised_residuals(fit: SurfaceFit) -> Array:
+    """Externally studentised residuals; nan where undefined."""
+    free = 1 - fit.leverage
+    df = fit.df_residual - 1
+    if df < 1:
+        return np.full(fit.n, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square = fit.weights * fit.residuals**2
+        left = (fit.rss - square / free) / df
+        value = np.sqrt(fit.weights) * fit.residuals / np.sqrt(left * free)
+    return np.where((free < _SINGULAR) | ~(left > 0), np.nan, value)
+
+
+def breusch_pagan(fit: SurfaceFit) -> tuple[float, int, float]:
+    """Koenker's studentised Breusch-Pagan test: (LM, df, p), nan where it cannot be computed."""
+    df = fit.rank - int(fit.intercept)
+    square = fit.weights * fit.residuals**2
+    centred = square - square.mean()
+    total = float(centred @ centred)
+    if df < 1 or fit.df_residual < 1 or total <= 0 or not fit.intercept:
+        return float("nan"), df, float("nan")
+    columns = fit.design[:, [i for i, name in enumerate(fit.kept_names) if name != INTERCEPT]]
+    basis = np.linalg.qr(columns - columns.mean(axis=0))[0]
+    lm = fit.n * float(np.sum((basis.T @ centred) ** 2)) / total
+    return lm, df, float(stats.chi2.sf(lm, df))
+
+
+def partial_r2(fit: SurfaceFit) -> dict[str, float]:
+    """Partial R2 of each estimated column, ``t^2 / (t^2 + df)`` with the classical t."""
+    gain = fit.kept_coef**2 / np.sum(fit.r_inverse**2, axis=1)
+    return {
+        name: float(g / (g + fit.rss)) if g + fit.rss > 0 else float("nan")
+        for name, g in zip(fit.kept_names, gain, strict=True)
+    }
+
+
+def impossible(values: ArrayLike, low: float | None, high: float | None) -> int:
+    """How many finite values lie outside [low, high]; a bound of None is absent."""
+    x = np.asarray(values, dtype=float)
+    x = x[np.isfinite(x)]
+    outside = np.zeros(x.shape, dtype=bool)
+    if low is not None:
+        outside |= x < low
+    if high is not None:
+        outside |= x > high
+    return int(outside.sum())
+
+
+def fitted_response(fit: SurfaceFit) -> Array:
+    """Fitted values on the response scale."""
+    return invert_link(fit.fitted, fit.link)
+
+
+def cluster_bootstrap(fit: SurfaceFit, labels: Labels, draws: int = 10_000, seed: int = 0) -> Array:
+    """Coded coefficients of refits to resampled clusters, shape (draws, kept).
+
+    Each draw takes as many clusters as there are, with replacement. A refit needs only the
+    clusters' moments, so all draws are one matrix product and a batch of small solves, in the
+    orthonormal basis of the full fit. Draws that do not determine every term are rows of nan.
+    """
+    names, codes = _codes(labels, fit.n)
+    count, p = len(names), fit.rank
+    root = np.sqrt(fit.weights)
+    moments = _moments(fit.q, codes, count).reshape(count, p * p)
+    products = _sum_by(codes, fit.q * (root * fit.response)[:, None], count)
+    rng = np.random.default_rng(seed)
+    stacked = np.hstack([moments, products])
+    result = np.empty((draws, p))
+    for start in range(0, draws, _CHUNK):
+        size = min(_CHUNK, draws - start)
+        sums = _resample(rng, size, count) @ stacked
+        gram = sums[:, : p * p].reshape(size, p, p)
+        good = np.linalg.eigvalsh(gram)[:, 0] > _SINGULAR
+        gamma = np.full((size, p), np.nan)
+        if good.any():
+            right = sums[good, p * p :, None]
+            gamma[good] = np.linalg.solve(gram[good], right)[:, :, 0]
+        result[start : start + size] = gamma @ fit.r_inverse.T
+    return result
+
+
+def _resample(rng: np.random.Generator, size: int, count: int) -> Array:
+    """How often each of `count` clusters is drawn, in `size` resamples: (size, count)."""
+    drawn = rng.integers(0, count, (size, count)) + np.arange(size)[:, None] * count
+    return np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(float)
+
+
+def bootstrap_draws(labels: Labels, draws: int, seed: int = 0) -> Array:
+    """The cluster counts that `cluster_bootstrap` uses with the same arguments."""
+    names, _ = _codes(labels, len(labels))
+    rng = np.random.default_rng(seed)
+    parts = [
+        _resample(rng, min(_CHUNK, draws - start), len(names)) for start in range(0, draws, _CHUNK)
+    ]
+    return np.vstack(parts)
+
+
+_WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])
+
+
+def wild_bootstrap(
+    fit: SurfaceFit, labels: Labels, draws: int = 9_999, seed: int = 0
+) -> dict[str, float]:
+    """Restricted wild cluster bootstrap p-value of each estimated column.
+
+    The null is imposed, residuals of a cluster share one sign (Rademacher weights from 13
+    clusters on, Webb's six points below), and studentising is by CR1. nan with one cluster.
+    """
+    names, codes = _codes(labels, fit.n)
+    count = len(names)
+    if count < 2:
+        return {name: float("nan") for name in fit.kept_names}
+    rng = np.random.default_rng(seed)
+    if count >= 13:
+        signs = rng.choice(np.array([-1.0, 1.0]), (draws, count))
+    else:
+        signs = rng.choice(_WEBB, (draws, count))
+    root = np.sqrt(fit.weights)
+    y, e = root * fit.response, root * fit.residuals
+    moments = _moments(fit.q, codes, count)
+    result: dict[str, float] = {}
+    for j, name in enumerate(fit.kept_names):
+        functional = fit.r_inverse[j]
+        length = float(np.linalg.norm(functional))
+        unit = functional / length
+        direction = fit.q @ unit
+        # Restricted residuals: those of the fit without column j.
+        u = e + direction * float(direction @ y)
+        scores = _sum_by(codes, fit.q * u[:, None], count)
+        own = scores @ unit
+        passing = np.einsum("gij,i->gj", moments, unit)
+        kernel = np.diag(own) - passing @ scores.T
+        observed = _sum_by(codes, direction * e, count)
+        scale = float(np.sqrt(np.sum(observed**2)))
+        if scale <= 0:
+            result[name] = float("nan")
+            continue
+        t = abs(float(direction @ y)) / scale
+        spread = np.sqrt(np.sum((signs @ kernel.T) ** 2, axis=1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn = np.abs(signs @ own) / spread
+        drawn = np.where(spread > 0, drawn, np.inf)
+        result[name] = float((1 + np.sum(drawn >= t * (1 - 1e-12))) / (draws + 1))
+    return result
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Importance of each factor with cluster-bootstrap limits (percentiles).
+
+    ``partial_r2`` is the classical one of all the factor's terms; ``permutation`` the loss of
+    leave-cluster-out R2 when the factor's values are permuted among held-out rows.
+    """
+
+    factor: str
+    partial_r2: float
+    low: float
+    high: float
+    permutation: float
+
+
+def importance(
+    fit: SurfaceFit,
+    values: Mapping[str, ArrayLike],
+    labels: Labels,
+    draws: int = 1_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> list[Importance]:
+    """Importance of the factors; signs and units change nothing.
+
+    `values` are the raw factor columns of the fitted rows. Bootstrap draws that lose a term are
+    left out; the permutation measure is the mean of 20 permutations.
+    """
+    groups = {
+        f.name: [
+            i
+            for i in (fit.position(t) for t in term_groups(fit).get(f"factor:{f.name}", ()))
+            if i is not None
+        ]
+        for f in fit.factors
+    }
+    boot = _bootstrap_partial_r2(fit, labels, groups, draws, seed)
+    drop = _permutation_drop(fit, values, labels, seed)
+    tail = (1 - level) / 2
+    result = []
+    for name, at in groups.items():
+        test = joint_test(fit, covariance(fit, "classical"), name, [fit.kept_names[i] for i in at])
+        drawn = boot[name][np.isfinite(boot[name])]
+        low, high = (
+            np.quantile(drawn, [tail, 1 - tail]) if drawn.size else (float("nan"), float("nan"))
+        )
+        result.append(Importance(name, test.partial_r2, float(low), float(high), drop[name]))
+    return result
+
+
+def _bootstrap_partial_r2(
+    fit: SurfaceFit, labels: Labels, groups: Mapping[str, list[int]], draws: int, seed: int
+) -> dict[str, Array]:
+    names, codes = _codes(labels, fit.n)
+    count, p = len(names), fit.rank
+    y = np.sqrt(fit.weights) * fit.response
+    basis = np.column_stack([fit.q, y])
+    outer = _sum_by(codes, (basis[:, :, None] * basis[:, None, :]).reshape(fit.n, -1), count)
+    sums = (_resample(np.random.default_rng(seed), draws, count) @ outer).reshape(
+        draws, p + 1, p + 1
+    )
+    gram, right, total = sums[:, :p, :p], sums[:, :p, p], sums[:, p, p]
+    good = np.linalg.eigvalsh(gram)[:, 0] > _SINGULAR
+    result = {name: np.full(draws, np.nan) for name in groups}
+    if not good.any():
+        return result
+    gamma = np.linalg.solve(gram[good], right[good][:, :, None])[:, :, 0]
+    rss = np.maximum(total[good] - np.sum(gamma * right[good], axis=1), 0.0)
+    inverse = fit.r_inverse @ np.linalg.inv(gram[good]) @ fit.r_inverse.T
+    coef = gamma @ fit.r_inverse.T
+    for name, at in groups.items():
+        if at:
+            block = inverse[:, at][:, :, at]
+            b = coef[:, at]
+            gain = np.sum(b * np.linalg.solve(block, b[:, :, None])[:, :, 0], axis=1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                result[name][good] = gain / (gain + rss)
+    return result
+
+
+def _permutation_drop(
+    fit: SurfaceFit, values: Mapping[str, ArrayLike], labels: Labels, seed: int, repeats: int = 20
+) -> dict[str, float]:
+    found = jackknife(fit, labels)
+    if len(found.labels) < 2 or fit.n_effects:
+        return {f.name: float("nan") for f in fit.factors}
+    good = found.full_rank[found.codes]
+    coef = (fit.kept_coef - found.shifts @ fit.r_inverse.T)[found.codes]
+    rng = np.random.default_rng(seed)
+    y, w = fit.response, fit.weights
+
+    def error(design: Array) -> float:
+        return float(np.sum((w * (y - np.sum(design * coef, axis=1)) ** 2)[good]))
+
+    start = error(fit.design)
+    columns = {f.name: np.asarray(values[f.name], dtype=float) for f in fit.factors}
+    spread = fit.tss if fit.tss > 0 else float("nan")
+    result = {}
+    for f in fit.factors:
+        losses = []
+        for _ in range(repeats):
+            shuffled = dict(columns)
+            shuffled[f.name] = columns[f.name][rng.permutation(fit.n)]
+            losses.append(error(fit.rows(shuffled)) - start)
+        result[f.name] = float(np.mean(losses)) / spread if good.any() else float("nan")
+    return result
+
+
+def random_intercept(fit: SurfaceFit, labels: Labels) -> dict[str, tuple[float, float]]:
+    """Estimate and standard error of each term with a random intercept a cluster (REML).
+
+    A cross-check by statsmodels' MixedLM on the fit's own coded design.
+    """
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    _, codes = _codes(labels, fit.n)
+    root = np.sqrt(fit.weights)
+    model = MixedLM(root * fit.response, root[:, None] * fit.design, groups=codes)
+    result = model.fit(reml=True, method=["lbfgs", "bfgs"])
+    k = fit.rank
+    return {
+        name: (float(b), float(s))
+        for name, b, s in zip(fit.kept_names, result.params[:k], result.bse[:k], strict=True)
+    }
+
+
+def concentration(labels: Iterable[str]) -> tuple[str, float]:
+    """The most frequent label (first by name among equals) and its share of the rows."""
+    text = [str(label) for label in labels]
+    if not text:
+        return "", float("nan")
+    names, counts = np.unique(np.asarray(text), return_counts=True)
+    first = int(np.argmax(counts))
+    return str(names[first]), float(counts[first] / counts.sum())

@@ -1,0 +1,141 @@
+"""Coefficients and curves of every population, view and metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunescape.figures.style import short_number, wording
+from tunescape.report.data import Analysis, ReportData
+from tunescape.report.numbers import aligned, fixed, p_value, percent, plural, significant
+from tunescape.report.section import Context, Section, analysis_plot, metric_words, slug
+
+NUMBERS = ("estimate", "se_classical", "se_cr3", "low", "high", "raw_estimate", "raw_se")
+
+
+def build(data: ReportData) -> Context | None:
+    """Tables and figures, the absolute view first and the relative one beside it."""
+    populations = []
+    for name in data.populations:
+        metrics = []
+        for analysis in data.of(name):
+            twin = next((a for a in data.of(name, "relative") if a.metric == analysis.metric), None)
+            metrics.append(
+                {
+                    "id": slug("fit", name, analysis.metric),
+                    "name": wording(analysis.metric),
+                    "absolute": shown_regression(data, analysis),
+                    "relative": shown_regression(data, twin) if twin else None,
+                    "identity": _identity(analysis),
+                }
+            )
+        populations.append({"name": name, "id": slug("fits", name), "metrics": metrics})
+    return {"populations": populations} if any(p["metrics"] for p in populations) else None
+
+
+def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
+    """The coefficient table as text, numbers aligned column by column."""
+    rows: list[dict[str, Any]] = []
+    for _, line in analysis.table.iterrows():
+        confounded = line["confounded_with"]
+        rows.append(
+            {
+                "term": wording(str(line["term"])),
+                "estimable": bool(line["estimable"]),
+                "aliased": _sentence(line["aliased_with"]),
+                "held": isinstance(confounded, str) and bool(confounded),
+                "estimate": significant(line["estimate"]),
+                "se_classical": significant(line["se_classical"]),
+                "p_classical": p_value(line["p_classical"]),
+                "se_cr3": significant(line["se_cr3"]),
+                "p_cr3": p_value(line["p_cr3"]),
+                "low": significant(line["ci_low"], 4),
+                "high": significant(line["ci_high"], 4),
+                "p_holm": p_value(line["p_holm"]),
+                "raw_estimate": significant(line["raw_estimate"]),
+                "raw_se": significant(line["raw_se"]),
+            }
+        )
+    known = [row for row in rows if row["estimable"]]
+    for column in NUMBERS:
+        for row, text in zip(known, aligned(r[column] for r in known), strict=True):
+            row[column] = text
+    return rows
+
+
+def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
+    """What the macro ``regression`` shows: facts, coefficients and figures of one regression."""
+    summary, nouns = analysis.summary, analysis.nouns
+    shown: dict[str, Any] = {
+        "metric": metric_words(analysis),
+        "view": analysis.view,
+        "n": plural(summary["n"], nouns.row),
+        "rows_named": f"{nouns.row}s",
+        "fitted": analysis.fitted,
+        "reason": summary["reason"],
+        "left_out": "; ".join(
+            f"{wording(name)}: {why}" for name, why in summary.get("left_out", {}).items()
+        ),
+        "rows": coefficient_rows(analysis) if analysis.fitted else [],
+        "plots": [
+            plot
+            for kind in ("regression", "forest")
+            if (plot := analysis_plot(data, analysis, kind)) is not None
+        ],
+    }
+    if not analysis.fitted:
+        return shown
+    covariance = summary["covariance"]["cr3"]
+    codings = [
+        f"{wording(f['name'])} {f['coding']}, {short_number(f['min'])} to {short_number(f['max'])}"
+        for f in summary["coding"]
+    ]
+    rank = int(summary["rank"]) - int(summary["effects"])
+    return shown | {
+        "facts": (
+            f"{plural(summary['n'], nouns.row)}, {plural(summary['owners'], nouns.cluster)}, "
+            f"{plural(summary['datasets'], 'data set')}; rank {rank} of {len(summary['terms'])}, "
+            f"{plural(summary['df_residual'], 'residual degree')} of freedom; "
+            f"R² {fixed(summary['r2'])} ({summary['r2_kind']}), "
+            f"adjusted {fixed(summary['adjusted_r2'])}"
+        ),
+        "coding": "; ".join(codings),
+        "level": percent(summary["level"]),
+        "no_robust": covariance["reason"],
+        "instead": (
+            "Runs are independent, so the classical errors serve; Holm’s correction is of their "
+            "p-values"
+            if analysis.error == "classical"
+            else ""
+        ),
+        "clusters": plural(covariance["clusters"], nouns.cluster),
+        "any_held": bool(summary["confounded"]),
+    }
+
+
+def _identity(analysis: Analysis) -> str:
+    identity = analysis.summary.get("identity")
+    if not identity:
+        return "Not compared: there is no fit."
+    if identity["checked"] and identity["holds"]:
+        return (
+            "The relative regression is the absolute one seen from the baseline: quadratic and "
+            "interaction coefficients, their errors and R² are the same (largest relative "
+            f"difference {significant(identity['max_difference'], 2)}). Linear terms differ "
+            "because they are slopes at another point."
+        )
+    return f"The two views were not shown to be one model: {identity['reason']}."
+
+
+def _sentence(combination: object) -> str:
+    """``-0.38 intercept +1 a:b`` with the terms in words."""
+    if not isinstance(combination, str) or not combination:
+        return ""
+    words = [
+        part if part.lstrip("+-").replace(".", "").replace("e", "").replace("-", "").isdigit()
+        else wording(part)
+        for part in combination.split(" ")
+    ]  # fmt: skip
+    return " ".join(words).replace("-", "−")
+
+
+SECTION = Section("regressions", "Regressions", build)

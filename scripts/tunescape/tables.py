@@ -1,0 +1,158 @@
+"""Every file that the workflow writes goes through here: checked, sorted, atomic, deterministic."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunescape.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
+
+    Readers see the old file or the new one and never a part; a failure leaves the old one.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:80]}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(data: bytes, path: str | Path) -> None:
+    """Write ``data`` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write ``text`` atomically as UTF-8 with Unix line ends."""
+    write_bytes(text.encode("utf-8"), path)
+
+
+def write_json(obj: Any, path: str | Path) -> None:
+    """Write plain data atomically: sorted keys, one-space indent, NaN and infinities refused.
+
+    Raises:
+        ValueError: when a number is not finite (``None`` says missing).
+    """
+    text = json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(text + "\n", path)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: when the file is not there or not JSON, with its place.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("no such file", where=str(path)) from None
+    except ValueError as error:
+        raise UserError(
+            f"not readable as JSON ({error})",
+            where=str(path),
+            fix="delete the file and run again: the rule that writes it makes it anew",
+        ) from None
+
+
+def write_table(
+    frame: pd.DataFrame,
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    sort_by: Sequence[str] = (),
+) -> None:
+    """Write a table atomically with deterministic bytes.
+
+    Args:
+        frame: the rows; the index is not written.
+        path: ``.csv``, ``.tsv`` or ``.parquet``.
+        columns: column -> pandas dtype. When given, the columns must be exactly these and are
+            written in this order, cast to these types.
+        sort_by: columns that order the rows (stable).
+
+    Raises:
+        UserError: when columns are missing, unknown, or do not hold the stated type.
+    """
+    target = Path(path)
+    if columns is not None:
+        frame = _conform(frame, columns, str(target))
+    if sort_by:
+        frame = frame.sort_values(list(sort_by), kind="stable")
+    frame = frame.reset_index(drop=True)
+    with atomic(target) as temporary:
+        if target.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False, compression="zstd")
+        elif target.suffix in SEPARATORS:
+            frame.to_csv(temporary, index=False, sep=SEPARATORS[target.suffix], lineterminator="\n")
+        else:
+            raise UserError(
+                f"cannot write a table as '{target.suffix}'",
+                where=str(target),
+                expected=".csv, .tsv or .parquet",
+            )
+
+
+def _conform(frame: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.DataFrame:
+    missing = [name for name in columns if name not in frame.columns]
+    unknown = [name for name in frame.columns if name not in columns]
+    if missing or unknown:
+        said = [f"missing {', '.join(missing)}"] if missing else []
+        said += [f"unknown {', '.join(map(str, unknown))}"] if unknown else []
+        raise UserError(f"columns do not fit the schema: {'; '.join(said)}", where=where)
+    import pandas as pd
+
+    cast = {}
+    for name, dtype in columns.items():
+        try:
+            cast[name] = frame[name].astype(pd.api.types.pandas_dtype(dtype))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"column '{name}' does not hold {dtype} ({error})", where=where
+            ) from None
+    return pd.DataFrame(cast, index=frame.index)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table that :func:`write_table` wrote (by suffix).
+
+    Raises:
+        UserError: when the file is not there or damaged.
+    """
+    import pandas as pd
+
+    source = Path(path)
+    try:
+        if source.suffix == ".parquet":
+            return pd.read_parquet(source)
+        return pd.read_csv(source, sep=SEPARATORS[source.suffix], float_precision="round_trip")
+    except FileNotFoundError:
+        raise UserError("no such file", where=str(source)) from None
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"not readable as a table ({error})",
+            where=str(source),
+            fix="delete the file and run again: the rule that writes it makes it anew",
+        ) from None

@@ -1,0 +1,173 @@
+"""Tables of a LoRA and data-size study: losses per epoch, data sizes, ranks, with seeds.
+
+Reads what `experiments.collect_runs` writes. One factor at a time: a table of one factor takes the
+runs in which the others are at their baseline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunescape.errors import UserError
+from tunescape.tables import read_json, read_table, write_json, write_table
+from tunescape.tuning.selection import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEASURES = ("seconds", "examples_per_second", "loss", "f1")
+
+
+def write_lora_tables(
+    runs: str | Path,
+    history: str | Path,
+    run_dirs: Sequence[str | Path],
+    out_losses: str | Path,
+    out_sizes: str | Path,
+    out_ranks: str | Path,
+    out_summary: str | Path,
+    spec: Mapping[str, Any],
+) -> None:
+    """Write the three tables of the study.
+
+    Args:
+        runs, history: runs.csv and history.csv of `experiments.collect_runs`.
+        run_dirs: folders of the runs, named by their ids, with timing.json and metrics.json.
+        out_losses: CSV: factors, epoch, runs, train_loss and loss with limits.
+        out_sizes: CSV: train_size, rows trained on, runs, seconds, examples a second, loss and f1
+            with limits; the rank at its baseline.
+        out_ranks: CSV: the same by lora_r, the data size at its baseline.
+        out_summary: JSON: whether all runs were judged on the same rows, and plain statements.
+        spec: ``name``, and ``baseline`` (factor -> setting); the setting with most runs where a
+            factor's baseline is not stated.
+
+    Raises:
+        UserError: no run ended well, or neither factor is in the table.
+    """
+    table = read_table(runs)
+    table = table[table["status"] == "ok"].reset_index(drop=True)
+    if table.empty:
+        raise UserError("no run ended well", where=str(runs))
+    factors = [name for name in ("train_size", "lora_r") if name in table]
+    if not factors:
+        raise UserError("neither train_size nor lora_r varies", where=str(runs))
+    timed = with_timing(table, run_dirs)
+    base = baseline_of(timed, factors, dict(spec.get("baseline") or {}))
+    write_table(losses_by_epoch(read_table(history), factors), out_losses)
+    written = {}
+    for name, path in (("train_size", out_sizes), ("lora_r", out_ranks)):
+        written[name] = by_level(timed, name, base)
+        write_table(written[name], path)
+    digests = sorted(set(timed["eval_digest"].dropna()))
+    write_json(
+        {
+            "experiment": str(spec.get("name", "")),
+            "same_evaluation_rows": len(digests) == 1,
+            "n_eval": sorted({int(n) for n in timed["n_eval"]}),
+            "baseline": base,
+            "statements": _statements(written, len(digests) == 1),
+        },
+        out_summary,
+    )
+
+
+def with_timing(table: pd.DataFrame, run_dirs: Sequence[str | Path]) -> pd.DataFrame:
+    """Runs with ``seconds`` and ``examples_per_second`` of training, and the evaluation's digest.
+
+    A run that was continued from a state of an earlier process has no time of its own.
+    """
+    folders = {Path(folder).name: Path(folder) for folder in run_dirs}
+    import pandas as pd
+
+    seconds, speed, digests = [], [], []
+    for run in table["run_id"]:
+        folder = folders.get(str(run))
+        timing: dict[str, Any] = {}
+        if folder is not None and (folder / "timing.json").is_file():
+            timing = read_json(folder / "timing.json")
+        whole = not timing.get("resumed_from_step")
+        seconds.append(timing.get("train_seconds", math.nan) if whole else math.nan)
+        speed.append(timing.get("examples_per_second", math.nan))
+        metrics = folder / "metrics.json" if folder is not None else None
+        known = metrics is not None and metrics.is_file()
+        digests.append(read_json(metrics).get("eval_digest") if known and metrics else None)
+    known_digests = pd.Series(digests, index=table.index, dtype="str")
+    return table.assign(seconds=seconds, examples_per_second=speed, eval_digest=known_digests)
+
+
+def baseline_of(
+    table: pd.DataFrame, factors: Sequence[str], stated: Mapping[str, Any]
+) -> dict[str, float]:
+    """Setting of each factor while another one varies."""
+    found = {}
+    for name in factors:
+        common = table[name].mode()
+        value = stated.get(name, common.iloc[0])
+        if not (table[name] == value).any():
+            raise UserError(f"no run has {name} {value}", where="baseline")
+        found[name] = float(value)
+    return found
+
+
+def losses_by_epoch(history: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Mean training and evaluation loss of each epoch over seeds, with limits."""
+    return _grouped(history, [*factors, "epoch"], ("train_loss", "loss"))
+
+
+def by_level(table: pd.DataFrame, name: str, base: Mapping[str, float]) -> pd.DataFrame:
+    """Time, loss and F1 at each level of one factor, the others at their baseline."""
+    import pandas as pd
+
+    columns = [name, "n_train", "n_eval", "runs"]
+    if name not in table:
+        limits = [f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")]
+        return pd.DataFrame(columns=[*columns, *limits])
+    part = table
+    for other, value in base.items():
+        if other != name:
+            part = part[part[other] == value]
+    grouped = _grouped(part, [name, "n_train", "n_eval"], MEASURES)
+    return grouped[[*columns, *(c for c in grouped.columns if c not in columns)]]
+
+
+def _grouped(frame: pd.DataFrame, keys: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for key, part in frame.groupby(list(keys), sort=True, dropna=False):
+        row: dict[str, Any] = dict(zip(keys, key, strict=True)) | {"runs": len(part)}
+        for name in measures:
+            values = pd.to_numeric(part[name]).dropna().to_list()
+            nothing = (math.nan, math.nan, math.nan)
+            mean, low, high = mean_interval(values) if values else nothing
+            row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _statements(tables: Mapping[str, pd.DataFrame], same_rows: bool) -> list[str]:
+    said = [
+        "all runs were judged on the same rows"
+        if same_rows
+        else "runs were judged on different rows: their losses and F1 cannot be compared"
+    ]
+    words = {"train_size": "training rows", "lora_r": "rank"}
+    for name, table in tables.items():
+        if len(table) < 2:
+            continue
+        first, last = table.iloc[0], table.iloc[-1]
+        apart = last["f1_low"] > first["f1_high"] or last["f1_high"] < first["f1_low"]
+        known = math.isfinite(first["f1_low"]) and math.isfinite(last["f1_low"])
+        text = (
+            f"{words[name]} {first[name]:g} to {last[name]:g}: F1 {first['f1']:.4f} to "
+            f"{last['f1']:.4f}, loss {first['loss']:.4f} to {last['loss']:.4f}"
+        )
+        if not known:
+            text += " (one seed each: no interval)"
+        else:
+            text += f" (95 % intervals of F1 {'do not overlap' if apart else 'overlap'})"
+        said.append(text)
+    return said

@@ -1,0 +1,66 @@
+"""Environments: the conda files pin what the lock pins, and locks name packages, not places."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+CONDA_NAMES = {"pytorch": "torch"}
+FILES = ("analysis", "figures", "hub", "report", "training")
+LOCKS = ("lock.txt", "lock-dev.txt", "lock-nodeps.txt")
+
+
+def pins(root: Path, *locks: str) -> dict[str, str]:
+    """Package -> version of lists of ``name==version`` lines."""
+    lines = [
+        line.strip()
+        for lock in locks
+        for line in (root / "envs" / lock).read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), lines
+    found = dict(line.lower().replace("_", "-").split("==") for line in lines)
+    assert len(found) == len(lines)
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_conda_file_pins_what_the_lock_pins(root: Path, name: str) -> None:
+    locked = pins(root, "lock.txt")
+    stated = yaml.safe_load((root / f"envs/{name}.yaml").read_text(encoding="utf-8"))
+    listed = [item for item in stated["dependencies"] if isinstance(item, str) and item != "pip"]
+    for item in listed:
+        package, version = item.split("=")
+        if package == "python":
+            assert version == "3.11"
+        else:
+            assert locked[CONDA_NAMES.get(package, package)] == version, item
+
+
+def test_every_conda_file_is_checked_and_used(root: Path) -> None:
+    assert sorted(path.stem for path in (root / "envs").glob("*.yaml")) == sorted(FILES)
+    rules = "".join(path.read_text(encoding="utf-8") for path in (root / "rules").glob("*.smk"))
+    assert set(re.findall(r'"\.\./envs/(\w+)\.yaml"', rules)) == set(FILES)
+
+
+def test_locks_agree_and_hold_no_address(root: Path) -> None:
+    for lock in LOCKS:
+        text = (root / "envs" / lock).read_text(encoding="utf-8")
+        assert "://" not in text and "--index-url" not in text and "@ " not in text, lock
+    assert not set(pins(root, "lock.txt")) & set(pins(root, "lock-dev.txt"))
+
+
+def test_lock_holds_what_is_asked_for(root: Path) -> None:
+    for listed, locks in (
+        ("requirements.in", ["lock.txt"]),
+        ("requirements-dev.in", ["lock.txt", "lock-dev.txt"]),
+    ):
+        locked = pins(root, *locks)
+        for line in (root / "envs" / listed).read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith("#"):
+                name, _, version = line.lower().replace("_", "-").partition("==")
+                assert name in locked, name
+                assert not version or locked[name] == version, line

@@ -1,0 +1,90 @@
+"""Run Snakemake on a copy of the project and tell which jobs it ran (or would run)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Snakemake prints a job's message instead of its rule name; its log records hold both.
+_RECORDER = """
+import json, os, sys
+from snakemake.cli import main
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
+def note(record):
+    if getattr(record, "event", None) == LogEvent.JOB_INFO:
+        with open(os.environ["TUNESCAPE_TEST_JOBS"], "a") as handle:
+            job = [record.rule_name, sorted(dict(record.wildcards or {}).items())]
+            handle.write(json.dumps(job) + "\\n")
+    return True
+
+logger.addFilter(note)
+main(sys.argv[1:])
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of Snakemake did."""
+
+    returncode: int
+    output: str
+    jobs: tuple[str, ...]
+
+    @property
+    def rules(self) -> dict[str, int]:
+        """Rule -> number of jobs."""
+        counts: dict[str, int] = {}
+        for job in self.jobs:
+            rule = job.split("[")[0]
+            counts[rule] = counts.get(rule, 0) + 1
+        return counts
+
+
+def copy_project(target: Path) -> Path:
+    """Copy what git tracks or would track (no environment, no results) to ``target``."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in listed:
+        source = ROOT / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target / name)
+    return target
+
+
+def snakemake(project: Path, *arguments: str, cores: int = 2, timeout: float = 600) -> Outcome:
+    """Call ``snakemake`` in ``project``; jobs come as ``rule[name=value,...]``, sorted.
+
+    Target rules (``all``) are left out.
+    """
+    jobs_file = project.parent / f"{project.name}.jobs"
+    jobs_file.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _RECORDER, "--cores", str(cores), *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "TUNESCAPE_TEST_JOBS": str(jobs_file)},
+    )
+    lines = jobs_file.read_text().splitlines() if jobs_file.exists() else []
+    jobs = set()
+    for rule, wildcards in map(json.loads, lines):
+        if rule != "all":
+            values = ",".join(f"{key}={value}" for key, value in wildcards)
+            jobs.add(f"{rule}[{values}]" if values else rule)
+    return Outcome(done.returncode, done.stdout + done.stderr, tuple(sorted(jobs)))
