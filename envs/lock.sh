@@ -2,6 +2,7 @@
 # Resolve requirements.in and requirements-dev.in in a fresh environment and write the pinned lists.
 # Build tags (+cpu) and torch's own CUDA packages stay out: they follow from torch's pin.
 set -eu
+export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
