@@ -576,7 +576,7 @@ def cluster_bootstrap(fit: SurfaceFit, labels: Labels, draws: int = 10_000, seed
             good = np.linalg.eigvalsh(gram)[:, 0] > _SINGULAR
             gamma = np.linalg.solve(gram[good], right[good][:, :, None])[:, :, 0]
             rows = start + np.flatnonzero(good)
-            result[np.ix_(rows, absorbed.at)] = gamma @ absorbed.inverse.T
+            result[np.ix_(rows, np.asarray(absorbed.at))] = gamma @ absorbed.inverse.T
             start += len(gram)
         return result
     root = np.sqrt(fit.weights)

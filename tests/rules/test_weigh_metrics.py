@@ -8,7 +8,9 @@ import pytest
 from tunescape.tables import read_json, read_table
 
 
-@pytest.mark.parametrize("place", ["distilbert/absolute", "distilbert/relative", "mini-surface/absolute"])
+@pytest.mark.parametrize(
+    "place", ["distilbert/absolute", "distilbert/relative", "mini-surface/absolute"]
+)
 def test_candidates_are_accounted_for(finished: Path, place: str) -> None:
     folder = finished / "results/analysis" / place
     told = read_json(folder / "tradeoffs/summary.json")

@@ -335,7 +335,9 @@ def test_random_intercept_finds_the_share_of_variance_between_clusters() -> None
     place = within.kept_names.index("learning_rate:num_epochs")
     mixed = found.terms.index("learning_rate:num_epochs")
     # With levels this large the random intercept comes to the within-cluster estimate.
-    assert found.estimate[mixed] == pytest.approx(within.kept_coef[place], abs=0.3 * found.se[mixed])
+    assert found.estimate[mixed] == pytest.approx(
+        within.kept_coef[place], abs=0.3 * found.se[mixed]
+    )
     assert found.se[mixed] < fit.sigma * np.linalg.norm(fit.r_inverse[mixed])
 
 
@@ -349,7 +351,9 @@ def test_bootstrap_with_effects_equals_refits_with_indicators(group: str) -> Non
     found = inference.cluster_bootstrap(fit, owners, 50, seed=2)
     counts = inference.bootstrap_draws(owners, 50, seed=2)
     codes = np.unique(owners, return_inverse=True)[1]
-    terms = [i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT]
+    terms = [
+        i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT
+    ]
     assert len(terms) == 9 and np.isnan(np.delete(found, terms, axis=1)).all()
     for draw in range(50):
         w = np.sqrt(counts[draw][codes])

@@ -79,7 +79,9 @@ def test_orthogonal_polynomials_reach_the_certified_digits(name: str) -> None:
 def test_methods_hold_the_table_of_certified_digits() -> None:
     """Made by benchmarks/nist.py: both our routes on every set, at least the digits held above."""
     text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
-    block = text.split("<!-- certified digits -->\n")[1].split("<!-- end of certified digits -->")[0]
+    block = text.split("<!-- certified digits -->\n")[1].split("<!-- end of certified digits -->")[
+        0
+    ]
     head, _, *lines = [line for line in block.splitlines() if line.startswith("| ")]
     assert {"statsmodels pinv", "numpy lstsq", "scikit-learn"} <= set(head.strip("| ").split(" | "))
     table = {}

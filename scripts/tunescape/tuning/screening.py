@@ -160,7 +160,7 @@ def permutation_p(design: Array, response: Array, seed: int = 0) -> Array:
         design: (runs, factors) coded settings.
         response: (runs,).
     """
-    inverse = np.linalg.pinv(_main_effects(design))[1:]
+    inverse = np.linalg.pinv(_with_mean(design))[1:]
     seen = np.abs(inverse @ response)
     rng = np.random.default_rng(seed)
     shuffled = np.stack([rng.permutation(response) for _ in range(PERMUTATIONS)], axis=1)
@@ -169,7 +169,7 @@ def permutation_p(design: Array, response: Array, seed: int = 0) -> Array:
     return np.asarray((beyond + 1) / (PERMUTATIONS + 1), dtype=float)
 
 
-def _main_effects(coded: Array) -> Array:
+def _with_mean(coded: Array) -> Array:
     """Design matrix (runs, 1 + factors) of coded settings."""
     from tunescape.surface import Factor, design_matrix, polynomial_terms
 
@@ -331,7 +331,7 @@ def _main_effects(
         raise UserError(f"{', '.join(named)} has names for levels", where="screen", fix="use ofat")
     coded = _coded(factors, settings)
     apart = np.array([dict(point) == dict(baseline) for point in settings])
-    x = _main_effects(coded)
+    x = _with_mean(coded)
     if apart.any() and not apart.all():
         x = np.column_stack([x, apart.astype(float)])
     if np.linalg.matrix_rank(x) < x.shape[1]:
