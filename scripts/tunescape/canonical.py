@@ -314,6 +314,7 @@ def optimum_region(
 ) -> OptimumRegion:
     """Bootstrap confidence region of the optimum, resampling clusters."""
     coefs = inference.cluster_bootstrap(fit, labels, draws, seed)
+    # Effects and intercept do not shape the surface, and resamples with effects lack them.
     shape = [
         i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT
     ]

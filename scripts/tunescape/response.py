@@ -268,10 +268,11 @@ def _checks(response: Response, fit: SurfaceFit) -> list[dict[str, Any]]:
     lack, impossible = told["lack_of_fit"], told["impossible"]
     inflation = inference.variance_inflation(fit)
     worst = max(inflation, key=lambda name: inflation[name], default="")
+    leading = told["dominant_owner"]
     owner, distance = next(iter(_largest(told["cook_clusters"])), ("", None))
     found: list[tuple[str, Any, str, str]] = [
         *((name, told[name], "", "") for name in ("n", "models", "owners", "datasets", "clusters")),
-        ("largest_owner_share", told["dominant_owner"]["share"], told["dominant_owner"]["owner"], ""),
+        ("largest_owner_share", leading["share"], leading["owner"], ""),
         *((name, told[name], "", "") for name in ("rank", "df_residual", "condition_coded")),
         ("condition_raw", told["condition_raw"], "", ""),
         ("r2", told["r2"], "", told["r2_kind"]),
@@ -296,7 +297,7 @@ def _checks(response: Response, fit: SurfaceFit) -> list[dict[str, Any]]:
         ),
         ("largest_cook_cluster", distance, owner, ""),
         ("impossible_rows", impossible["rows"], "", ""),
-        ("impossible_share_of_range", _share(impossible), "", "a grid over the range of the factors"),
+        ("impossible_share_of_range", _share(impossible), "", "grid over the factors' ranges"),
     ]  # fmt: skip
     return [dict(zip(("check", "value", "where", "reason"), row, strict=True)) for row in found]
 
