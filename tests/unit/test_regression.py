@@ -131,8 +131,9 @@ def test_the_identity_is_not_claimed_where_it_fails() -> None:
     without = fit(models(), intercept=False).summary["identity"]
     assert without["checked"] and not without["holds"] and "intercept" in without["reason"]
     assert without["max_difference"] > 1e-3
-    link = fit(models(), link="logit").summary["identity"]
-    assert not link["checked"] and "link" in link["reason"]
+    lacking = {"model": "someone/base", "values": {"learning_rate": 1e-5}}
+    nothing = fit(models(), baseline=lacking).summary["identity"]
+    assert not nothing["checked"] and "the baseline states no" in nothing["reason"]
 
 
 def test_a_rank_deficient_population_with_one_large_uploader_says_so() -> None:
@@ -344,7 +345,7 @@ def test_a_link_makes_views_one_model_on_its_own_scale(metric: str) -> None:
     second = [t for t in one.index if ":" in t or "^" in t]
     assert np.allclose(one.loc[second, "raw_estimate"], two.loc[second, "raw_estimate"], rtol=1e-8)
     assert relative.summary["identity"]["holds"] and relative.summary["scale"] != "identity"
-    base = BASELINE["values"][metric]
+    base = BASELINE[metric]
     moved = np.log(base / (1 - base)) if metric == "accuracy" else np.log(base)
     own = frame.set_index("id").loc[relative.diagnostics["id"], metric].to_numpy()
     scale = np.log(own / (1 - own)) if metric == "accuracy" else np.log(own)
@@ -394,12 +395,16 @@ def test_fixed_effects_are_slopes_within_levels_and_rest_on_levels_with_company(
 
 def test_a_mixed_model_stands_beside_the_fit() -> None:
     frame = models()
-    levels = dict(zip(sorted(set(frame["owner"])), np.linspace(-0.05, 0.05, 99), strict=False))
-    frame["accuracy"] += frame["owner"].map(levels)
+    owners = sorted(set(frame["owner"]))
+    frame["accuracy"] += frame["owner"].map(
+        dict(zip(owners, np.linspace(-0.03, 0.03, 20), strict=True))
+    )
     found = fit(frame, mixed="owner")
     table, told = found.coefficients, found.summary["mixed"]
     assert told["group"] == "owner" and told["levels"] == frame["owner"].nunique()
-    assert 0 < told["intraclass_correlation"] < 1 and told["reason"] == ""
+    # Levels with a standard deviation of 0.018 about rows of 0.010.
+    assert told["between_sd"] == pytest.approx(0.018, abs=0.004) and told["reason"] == ""
+    assert told["within_sd"] == pytest.approx(0.010, abs=0.0015)
     assert np.isfinite(table[["mixed_estimate", "mixed_se", "mixed_p"]].to_numpy()).all()
     assert fit(frame).summary["mixed"] is None
     alone = fit(frame.assign(owner="one"), mixed="owner")
