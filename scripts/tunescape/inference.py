@@ -12,7 +12,7 @@ studentised Breusch-Pagan test; Tipton and Pustejovsky (2015) for Hotelling-scal
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -215,6 +215,24 @@ def covariance(fit: SurfaceFit, kind: Kind, labels: Labels | None = None) -> Cov
             f"{len(culprits)} {unit}(s) makes the design rank-deficient"
         )
     return Covariance(kind, np.asarray(matrix), df, count, exists, blocking, reason)
+
+
+def whole(fit: SurfaceFit, cov: Covariance) -> bool:
+    """Whether the intercept and every estimated term have a variance, effects aside."""
+    terms = [i for i, j in enumerate(fit.kept) if j >= fit.n_effects]
+    return cov.df > 0 and bool(cov.exists[terms].all())
+
+
+def surface_covariance(fit: SurfaceFit, labels: Labels) -> Covariance:
+    """CR3 where the intercept and every term have one, else the classical covariance.
+
+    Levels of effects without a variance get 0: predictions are at their reference level, where
+    they have no part.
+    """
+    found = covariance(fit, "cr3", labels)
+    if not whole(fit, found):
+        return covariance(fit, "classical")
+    return replace(found, matrix=np.nan_to_num(found.matrix, nan=0.0))
 
 
 @dataclass(frozen=True)

@@ -470,8 +470,8 @@ def _coefficients(
     t, p, low, high = inference.t_tests(raw.estimate, raw.se, df, wanted.level)
     table["raw_t"], table["raw_p"] = t[pick], p[pick]
     table["raw_ci_low"], table["raw_ci_high"] = low[pick], high[pick]
-    if covariances["cr3"].exists.all():
-        robust_raw = fit.raw(covariances["cr3"].matrix)
+    if inference.whole(fit, covariances["cr3"]):
+        robust_raw = fit.raw(inference.surface_covariance(fit, clusters).matrix)
         _, p_raw, _, _ = inference.t_tests(robust_raw.estimate, robust_raw.se, robust.df)
         table["raw_se_cr3"], table["raw_p_cr3"] = robust_raw.se[pick], p_raw[pick]
     for column, found in (
@@ -661,6 +661,8 @@ def _summary(
         "terms": [t.name for t in fit.terms],
         "rank": fit.rank,
         "effects": fit.n_effects,
+        # Predictions and drawings are at the first level of each effect.
+        "reference_levels": {n: min(cluster_labels(rows, n)) for n in wanted.effects},
         "aliased": {name: fit.aliased[name] for name in aliased},
         "confounded": {name: list(by) for name, by in fit.confounded().items()},
         "df_residual": fit.df_residual,
@@ -683,7 +685,7 @@ def _summary(
             kind: {
                 "df": c.df,
                 "clusters": c.clusters,
-                "exists": bool(c.exists.all()),
+                "exists": inference.whole(fit, c),
                 "terms_with_variance": int(c.exists.sum()),
                 "reason": c.reason,
                 "blocking": {name: list(by) for name, by in c.blocking.items()},

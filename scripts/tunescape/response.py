@@ -99,10 +99,7 @@ class Response:
     def robust(self) -> inference.Covariance:
         """The cluster-robust covariance where it exists for every term, else the classical."""
         assert self.fit is not None
-        found = inference.covariance(self.fit, "cr3", self.clusters)
-        if found.df > 0 and bool(found.exists.all()):
-            return found
-        return inference.covariance(self.fit, "classical")
+        return inference.surface_covariance(self.fit, self.clusters)
 
 
 def read_response(

@@ -388,7 +388,13 @@ def test_fixed_effects_are_slopes_within_levels_and_rest_on_levels_with_company(
     assert np.allclose(
         found.coefficients["estimate"][1:], np.linalg.lstsq(within, y)[0], atol=1e-10
     )
-    assert found.summary["covariance"]["cr3"]["exists"] or found.summary["clusters"] > 1
+    assert found.summary["reference_levels"] == {"dataset": "d0"}
+    # One owner alone has d6: its level has no cluster-robust error, the terms have theirs.
+    frame.loc[frame["dataset"] == "d6", "owner"] = "lone"
+    nested = fit(frame, effects=["dataset"])
+    robust = nested.summary["covariance"]["cr3"]
+    assert robust["exists"] and "dataset[d6]" in robust["blocking"]
+    assert np.isfinite(nested.coefficients["raw_p_cr3"]).all()
     none = fit(frame.assign(dataset=None), effects=["dataset"])
     assert none.summary["status"] == "not_fitted"
 

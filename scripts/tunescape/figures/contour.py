@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tunescape.figures import style
 from tunescape.figures.forest import panel_title
 from tunescape.figures.regression import held_values
-from tunescape.figures.sample import UNITS, FittedSample, Sample, read_fitted
+from tunescape.figures.sample import UNITS, FittedSample, Sample, read_fitted, reference_said
 from tunescape.figures.scatter import spread_ties
 from tunescape.region import Region, outline
 
@@ -107,19 +107,18 @@ def draw_contour(
             if norm is not None:
                 _bar(figure, used_axes, norm, colours, label)
         figure.suptitle(
-            f"{panel_title(found.summary, unit)}; line: hull of the {UNITS[unit][0]}' settings",
+            f"{panel_title(found.summary, unit)}; line: hull of the {UNITS[unit][0]}' settings"
+            f"{reference_said(found.summary)}",
             fontsize=style.SMALL, color=style.MUTED, x=0.01, ha="left",
         )  # fmt: skip
         style.save(figure, outputs, dpi)
 
 
 def _covariance(found: FittedSample, fit: SurfaceFit) -> tuple[Covariance, str]:
-    from tunescape.inference import covariance
+    from tunescape.inference import surface_covariance
 
-    robust = covariance(fit, "cr3", found.clusters)
-    if robust.df > 0 and bool(robust.exists.all()):
-        return robust, "CR3"
-    return covariance(fit, "classical"), "classical"
+    used = surface_covariance(fit, found.clusters)
+    return used, "CR3" if used.kind == "cr3" else used.kind
 
 
 def _slice(

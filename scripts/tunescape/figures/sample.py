@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescape.figures.style import wording
+from tunescape.figures.style import plain, wording
 from tunescape.tables import read_json, read_table
 
 if TYPE_CHECKING:
@@ -158,6 +158,12 @@ def read_fitted(
     )
     clusters = tuple(str(name) for name in table["cluster"])
     return FittedSample(rows, fitted, clusters, _numbers(table, "residual"), summary)
+
+
+def reference_said(summary: Mapping[str, Any]) -> str:
+    """At which level of each effect a surface is shown, in words; empty without effects."""
+    levels = summary.get("reference_levels") or {}
+    return "".join(f", {wording(name)} {plain(label, 40)}" for name, label in levels.items())
 
 
 def largest_owners(owners: NDArray[np.str_], most: int = 3) -> list[tuple[str, int]]:
