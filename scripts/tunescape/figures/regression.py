@@ -110,7 +110,9 @@ def _curve_panel(axes: Axes, found: FittedSample, name: str) -> None:
     head, _, r2 = panel_title(found.summary, rows.unit).partition(", R²")
     lines = [head, f"R²{r2}, {interval}" if r2 else interval]
     if held := _held(rows, name):
-        lines.append(f"curve at {held}{reference_said(found.summary)}")
+        lines.append(f"curve at {held}")
+    if level := reference_said(found.summary).removeprefix(", "):
+        lines.append(level)
     axes.set_title("\n".join(lines), fontsize=style.SMALL, color=style.MUTED, linespacing=1.15)
 
 
