@@ -577,6 +577,7 @@ def _summary(
         "owners": len(set(owners)),
         "datasets": datasets,
         "clusters": covariances["cr3"].clusters,
+        "clusters_effective": inference.effective_clusters(clusters),
         "dominant_owner": {"owner": dominant, "share": share},
         "terms": [t.name for t in fit.terms],
         "rank": fit.rank,

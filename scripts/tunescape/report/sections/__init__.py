@@ -3,6 +3,7 @@
 from tunescape.report.section import Section
 from tunescape.report.sections import (
     answer,
+    audit,
     contrast,
     coverage,
     experiments,
@@ -11,6 +12,10 @@ from tunescape.report.sections import (
     published,
     regressions,
     sample,
+    specifications,
+    strategy,
+    surface,
+    tradeoffs,
     trust,
 )
 
@@ -20,9 +25,14 @@ SECTIONS: tuple[Section, ...] = (
     coverage.SECTION,
     trust.SECTION,
     regressions.SECTION,
-    published.SECTION,
+    specifications.SECTION,
+    surface.SECTION,
+    tradeoffs.SECTION,
+    strategy.SECTION,
     experiments.SECTION,
     contrast.SECTION,
+    published.SECTION,
+    audit.SECTION,
     figures.SECTION,
     method.SECTION,
 )

@@ -8,7 +8,7 @@ from tunescape.report.numbers import count
 from tunescape.report.section import Context, Section, population_plot
 
 
-def build(data: ReportData) -> Context:
+def build(data: ReportData) -> Context | None:
     """Coverage figure of each population, and candidates that the rule leaves out."""
     rule = data.spec.get("coverage", {})
     populations = []
@@ -38,6 +38,8 @@ def build(data: ReportData) -> Context:
                 "left_out": left_out,
             }
         )
+    if not populations:
+        return None
     return {
         "populations": populations,
         "min_rows": count(rule.get("min_rows")),

@@ -1,4 +1,4 @@
-"""Coefficients and curves of every population, view and metric."""
+"""Coefficients, their tests side by side, and curves of every population, view and metric."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ from typing import Any
 
 from tunescape.figures.style import short_number, wording
 from tunescape.report.data import Analysis, ReportData
-from tunescape.report.numbers import aligned, fixed, p_value, percent, plural, significant
+from tunescape.report.numbers import (
+    aligned,
+    count,
+    fixed,
+    is_number,
+    p_value,
+    percent,
+    plural,
+    significant,
+)
 from tunescape.report.section import Context, Section, analysis_plot, metric_words, slug
 
-NUMBERS = ("estimate", "se_classical", "se_cr3", "low", "high", "raw_estimate", "raw_se")
+NUMBERS = (
+    "estimate", "low", "high", "detectable", "bound", "se_classical", "se_hc3", "se_cr3",
+    "raw_estimate", "raw_se", "raw_se_cr3", "vif",
+)  # fmt: skip
+TESTS = ("classical", "hc3", "cr3", "wild", "holm")
+ALPHA = 0.05
 
 
 def build(data: ReportData) -> Context | None:
@@ -37,6 +51,11 @@ def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for _, line in analysis.table.iterrows():
         confounded = line["confounded_with"]
+        tests = {kind: line.get(f"p_{kind}") for kind in TESTS}
+        # Sizes that the data leave open stand beside what was not found, nowhere else.
+        judged = tests[analysis.error]
+        found = is_number(judged) and judged < ALPHA
+        open_size = not found and line["kind"] != "intercept"
         rows.append(
             {
                 "term": wording(str(line["term"])),
@@ -44,21 +63,55 @@ def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
                 "aliased": _sentence(line["aliased_with"]),
                 "held": isinstance(confounded, str) and bool(confounded),
                 "estimate": significant(line["estimate"]),
-                "se_classical": significant(line["se_classical"]),
-                "p_classical": p_value(line["p_classical"]),
-                "se_cr3": significant(line["se_cr3"]),
-                "p_cr3": p_value(line["p_cr3"]),
                 "low": significant(line["ci_low"], 4),
                 "high": significant(line["ci_high"], 4),
-                "p_holm": p_value(line["p_holm"]),
+                "tests": [
+                    {"p": p_value(p), "small": is_number(p) and p < ALPHA} for p in tests.values()
+                ],
+                "detectable": significant(line["detectable_effect"] if open_size else None, 3),
+                "bound": significant(line["equivalence_bound"] if open_size else None, 3),
+                **{f"se_{kind}": significant(line[f"se_{kind}"]) for kind in TESTS[:3]},
                 "raw_estimate": significant(line["raw_estimate"]),
                 "raw_se": significant(line["raw_se"]),
+                "raw_se_cr3": significant(line.get("raw_se_cr3")),
+                "vif": fixed(line["vif"]),
+                "partial_r2": fixed(line["partial_r2"], 3),
             }
         )
     known = [row for row in rows if row["estimable"]]
     for column in NUMBERS:
         for row, text in zip(known, aligned(r[column] for r in known), strict=True):
             row[column] = text
+    return rows
+
+
+def joint_rows(analysis: Analysis) -> list[dict[str, Any]]:
+    """Joint tests by order and by factor, with the importance of each factor."""
+    summary = analysis.summary
+    importance = {f"factor:{found['factor']}": found for found in summary["importance"]}
+    clustered = {test["name"]: test for test in summary["joint_tests"]["cr3"]}
+    rows = []
+    for test in summary["joint_tests"]["classical"]:
+        robust = clustered.get(test["name"], {})
+        kind, _, name = test["name"].partition(":")
+        own = importance.get(test["name"], {})
+        rows.append(
+            {
+                "name": {"factor": wording(name), "order": f"{name} terms"}.get(kind, "all terms"),
+                "terms": count(len(test["tested"])),
+                "tests": [
+                    {"p": p_value(p), "small": is_number(p) and p < ALPHA}
+                    for p in (test["p"], robust.get("p"))
+                ],
+                "partial": fixed(test["partial_r2"], 3),
+                "interval": (
+                    f"{fixed(own['low'], 3)} to {fixed(own['high'], 3)}"
+                    if is_number(own.get("low")) and own["low"] < own["high"]
+                    else ""
+                ),
+                "permuted": fixed(own.get("permutation"), 3) if own else "",
+            }
+        )
     return rows
 
 
@@ -76,6 +129,7 @@ def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
             f"{wording(name)}: {why}" for name, why in summary.get("left_out", {}).items()
         ),
         "rows": coefficient_rows(analysis) if analysis.fitted else [],
+        "joint": joint_rows(analysis) if analysis.fitted else [],
         "plots": [
             plot
             for kind in ("regression", "forest")
@@ -108,6 +162,7 @@ def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
             else ""
         ),
         "clusters": plural(covariance["clusters"], nouns.cluster),
+        "cluster": nouns.cluster,
         "any_held": bool(summary["confounded"]),
     }
 

@@ -9,7 +9,7 @@ from tunescape.report.numbers import count
 from tunescape.report.section import Context, Section, population_plot
 
 
-def build(data: ReportData) -> Context:
+def build(data: ReportData) -> Context | None:
     """Flow figure and table of each population, and what was lost before there were any."""
     source = data.flow[data.flow["population"] == "(source)"]
     populations = []
@@ -43,7 +43,7 @@ def build(data: ReportData) -> Context:
         for reason, removed in zip(source["reason"], source["removed"], strict=True)
         if removed
     ]
-    return {"populations": populations, "lost": lost}
+    return {"populations": populations, "lost": lost} if populations else None
 
 
 SECTION = Section("sample", "Sample flow", build)
