@@ -9,6 +9,8 @@ include: "rules/common.smk"
 include: "rules/hub.smk"
 include: "rules/experiments.smk"
 include: "rules/analysis.smk"
+include: "rules/surfaces.smk"
+include: "rules/audit.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

@@ -96,3 +96,32 @@ def sample_of(wildcards):
     if wildcards.population in STUDY.experiments:
         return f"results/experiments/{wildcards.population}/features.parquet"
     return f"results/analysis/{wildcards.population}/sample.parquet"
+
+
+def strategy_sources(wildcards):
+    """A population's regressions, and the specification curves that published models have."""
+    population = wildcards.population
+    mined = population in STUDY.populations
+    fits = [fit for fit in zip(*STUDY.fits.values()) if fit[0] == population]
+    views, metrics = ([fit[i] for fit in fits] for i in (1, 2))
+    return {
+        "coefficients": expand(
+            "results/analysis/{population}/{view}/{metric}/coefficients.csv",
+            zip,
+            population=[population] * len(fits),
+            view=views,
+            metric=metrics,
+        ),
+        "fits": expand(
+            "results/analysis/{population}/{view}/{metric}/fit.json",
+            zip,
+            population=[population] * len(fits),
+            view=views,
+            metric=metrics,
+        ),
+        "specifications": expand(
+            "results/analysis/{population}/specifications/{metric}/summary.csv",
+            population=[population] if mined else [],
+            metric=STUDY.config.regression.metrics,
+        ),
+    }

@@ -43,7 +43,7 @@ rule write_report:
                 zip,
                 **STUDY.fits,
             ),
-            figure=["correlation", "scatter", "regression", "forest"],
+            figure=["correlation", "scatter", "regression", "forest", "contour"],
         ),
         designs=expand(
             "results/experiments/{experiment}/design.csv",
@@ -82,6 +82,40 @@ rule write_report:
             zip,
             **STUDY.contrasts,
         ),
+        specification_curves=expand(
+            "results/analysis/{population}/specifications/{metric}/summary.csv",
+            population=STUDY.populations,
+            metric=STUDY.config.regression.metrics,
+        ),
+        specification_figures=expand(
+            "results/figures/{population}/specifications/{metric}.svg",
+            population=STUDY.populations,
+            metric=STUDY.config.regression.metrics,
+        ),
+        surfaces=expand(
+            expand(
+                "results/analysis/{population}/{view}/{metric}/surface/{{table}}.csv",
+                zip,
+                **STUDY.fits,
+            ),
+            table=["stationary_point", "optimum_region", "ridge"],
+        ),
+        tradeoffs=expand(
+            expand(
+                "results/analysis/{population}/{view}/tradeoffs/{{table}}",
+                zip,
+                **STUDY.views,
+            ),
+            table=["surface.csv", "observed.csv", "summary.json"],
+        ),
+        strategies=expand(
+            "results/analysis/{population}/strategy.csv",
+            population=[*STUDY.populations, *STUDY.experiments],
+        ),
+        identity="results/analysis/identity.csv",
+        findings="results/audit/findings.csv",
+        audit="results/audit/summary.json",
+        claims="results/audit/claims.csv",
         paper_figures="resources/paper_figures.csv",
         citation="CITATION.cff",
     output:

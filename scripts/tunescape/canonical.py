@@ -17,7 +17,7 @@ from scipy import stats
 
 from tunescape import inference
 from tunescape.errors import UserError
-from tunescape.surface import SurfaceFit
+from tunescape.surface import INTERCEPT, SurfaceFit
 
 Array = NDArray[np.float64]
 Nature = Literal["maximum", "minimum", "saddle", "ridge", "plane", "unknown"]
@@ -314,7 +314,8 @@ def optimum_region(
 ) -> OptimumRegion:
     """Bootstrap confidence region of the optimum, resampling clusters."""
     coefs = inference.cluster_bootstrap(fit, labels, draws, seed)
-    coefs = coefs[np.isfinite(coefs).all(axis=1)]
+    shape = [i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT]
+    coefs = coefs[np.isfinite(coefs[:, shape]).all(axis=1)]
     k = len(fit.factors)
     linear = np.zeros((len(coefs), k))
     matrix = np.zeros((len(coefs), k, k))

@@ -170,6 +170,43 @@ class Regression(Section):
     confidence: Annotated[Number, Field(gt=0.5, lt=1)] = Field(
         0.95, description="Level of intervals."
     )
+    link: Literal["none", "auto"] = Field(
+        "none",
+        description="`auto` fits bounded metrics on an open scale: accuracy, F1 and other shares "
+        "as logits, loss as a logarithm.",
+    )
+    weights: Literal["none", "n_eval"] = Field(
+        "none",
+        description="`n_eval` weights models by the size of their evaluation set; those whose "
+        "size is not known are left out.",
+    )
+    effects: Literal["none", "fixed_dataset", "fixed_owner", "mixed_dataset", "mixed_owner"] = (
+        Field(
+            "none",
+            description="`fixed_...` gives each data set or owner a level of its own and rests on "
+            "those with several models; `mixed_...` adds the estimates of a model with a random "
+            "level each. Experiments have none.",
+        )
+    )
+
+
+class Goal(Section):
+    """What is wanted of a metric where several are traded off (Derringer and Suich)."""
+
+    worst: Number | None = Field(
+        None,
+        description="Value from which on desirability is 0; the 5 % quantile of the data (95 % "
+        "for loss) unless stated.",
+    )
+    target: Number | None = Field(
+        None, description="Value from which on it is 1; the other quantile unless stated."
+    )
+    weight: Annotated[Number, Field(gt=0)] = Field(
+        1.0, description="Shape: above 1 only values near the target count."
+    )
+    importance: Annotated[Number, Field(gt=0)] = Field(
+        1.0, description="Weight in the overall desirability."
+    )
 
 
 class Task(Section):
@@ -299,6 +336,9 @@ class Config(Section):
         description="Sets of published models, by name.",
     )
     regression: Regression = Field(default_factory=Regression)
+    goals: dict[Metric, Goal] = Field(
+        {}, description="What is wanted of each metric in the trade-offs (absolute view)."
+    )
     tasks: dict[Name, Task] = Field(
         {
             "mini-reviews": Task(
@@ -451,6 +491,11 @@ def _cross_checks(config: Config) -> Iterator[str]:
                     f"baselines.{population.baseline}.values: no {variable}, which the relative "
                     f"view of '{name}' takes differences to"
                 )
+    for metric, goal in config.goals.items():
+        if metric not in regression.metrics:
+            yield f"goals.{metric}: not among regression.metrics"
+        if goal.worst is not None and goal.worst == goal.target:
+            yield f"goals.{metric}: worst and target are both {goal.worst:g}"
     yield from _experiment_checks(config)
     for key in ("metrics", "views"):
         values = getattr(regression, key)

@@ -110,6 +110,13 @@ class Study:
         ]
         return _columns(("population", "experiment", "metric"), rows)
 
+    @cached_property
+    def views(self) -> dict[str, list[str]]:
+        """Every population and experiment in each of its views, as columns."""
+        rows = list(product(self.populations, self.config.regression.views))
+        rows += [(name, "absolute") for name in self.experiments]
+        return _columns(("population", "view"), rows)
+
     @property
     def _experiment_metrics(self) -> Iterator[tuple[str, str]]:
         return product(self.experiments, self.config.regression.metrics)
@@ -199,18 +206,55 @@ class Study:
     def _surface(self, population: str) -> Spec:
         """What every fit of a population shares."""
         regression = self.config.regression
-        shared = regression.model_dump(exclude={"metrics", "views"})
+        shared = regression.model_dump(exclude={"metrics", "views", "effects"})
         if population in self.experiments:
+            # A run's owner is its configuration: its level would absorb every term.
             own = self._experiment_factors(population)
-            return {**shared, "factors": own, "cluster": "owner"}
+            return {**shared, "factors": own, "cluster": "owner", "effects": [], "mixed": None}
+        kind, _, group = regression.effects.partition("_")
+        shared["effects"] = [group] if kind == "fixed" else []
+        shared["mixed"] = group if kind == "mixed" else None
         baseline = self.config.baselines[self.config.populations[population].baseline]
         return {**shared, "factors": dict(regression.factors), "baseline": baseline.model_dump()}
 
     def _regress_metric(self, population: str, view: str, metric: str) -> Spec:
         return {"view": view, "metric": metric, **self._surface(population)}
 
+    def _adjust_family(self) -> Spec:
+        return {"experiments": sorted(self.experiments)}
+
     def _compare_published(self, population: str) -> Spec:
         return self._surface(population)
+
+    def _trace_specifications(self, population: str, metric: str) -> Spec:
+        asked = self.config.populations[population].model_dump(exclude={"baseline"})
+        told = {"name": population, **asked}
+        return {"metric": metric, "population": told, **self._surface(population)}
+
+    def _describe_surface(self, population: str, view: str, metric: str) -> Spec:
+        return {"effects": self._surface(population)["effects"]}
+
+    def _weigh_metrics(self, population: str, view: str) -> Spec:
+        goals = {
+            metric: goal.model_dump(exclude_none=True) for metric, goal in self.config.goals.items()
+        }
+        # Goals are stated on the metric's own scale; a relative view has another.
+        stated = goals if view == "absolute" else {}
+        return {"effects": self._surface(population)["effects"], "goals": stated}
+
+    def _map_strategy(self, population: str) -> Spec:
+        regression = self.config.regression
+        mined = population in self.populations
+        return {
+            "population": population,
+            "metrics": list(regression.metrics),
+            "views": list(regression.views) if mined else ["absolute"],
+            "designed": not mined,
+            "thresholds": {"alpha": round(1 - regression.confidence, 12)},
+        }
+
+    def _draw_specifications(self, population: str, metric: str) -> Spec:
+        return {"confidence": self.config.regression.confidence, "dpi": self.config.figures.dpi}
 
     def _draw_population(self, population: str) -> Spec:
         regression = self.config.regression
