@@ -1,6 +1,6 @@
 """Report: the one self-contained page that a run ends with.
 
-Inputs: the tables of results/analysis/, the figures, CITATION.cff.
+Inputs: the tables of results/analysis/ and results/audit/, the figures, CITATION.cff.
 Outputs: results/report.html.
 Reruns: for any change of a table or figure, or of the configuration (the page shows it).
 """
@@ -98,7 +98,7 @@ rule write_report:
                 zip,
                 **STUDY.fits,
             ),
-            table=["stationary_point", "optimum_region", "ridge"],
+            table=["stationary_point", "optimum_region", "ridge", "steepest"],
         ),
         tradeoffs=expand(
             expand(
@@ -116,6 +116,7 @@ rule write_report:
         findings="results/audit/findings.csv",
         audit="results/audit/summary.json",
         claims="results/audit/claims.csv",
+        claims_source="resources/claims.yaml",
         paper_figures="resources/paper_figures.csv",
         citation="CITATION.cff",
     output:

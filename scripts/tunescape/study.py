@@ -250,8 +250,13 @@ class Study:
             "metrics": list(regression.metrics),
             "views": list(regression.views) if mined else ["absolute"],
             "designed": not mined,
-            "thresholds": {"alpha": round(1 - regression.confidence, 12)},
+            "thresholds": self._thresholds,
         }
+
+    @property
+    def _thresholds(self) -> Spec:
+        """Limits of the grades; what is not said has its default."""
+        return {"alpha": round(1 - self.config.regression.confidence, 12)}
 
     def _draw_specifications(self, population: str, metric: str) -> Spec:
         return {"confidence": self.config.regression.confidence, "dpi": self.config.figures.dpi}
@@ -277,6 +282,7 @@ class Study:
             "populations": self.populations,
             "experiments": self.experiments,
             "coverage": self.config.coverage.model_dump(),
+            "thresholds": self._thresholds,
             "config": self.config.model_dump(),
         }
 

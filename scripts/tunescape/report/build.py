@@ -33,12 +33,22 @@ def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) 
               (``.../{experiment}/design.csv``, ``design.json``, ``diagnostics.csv`` of
               ``design.write_design``), ``runs`` (``.../{experiment}/runs.csv`` of
               ``experiments.collect_runs``), ``timings`` (``.../{run_id}/timing.json``);
+            - optional, of published models: ``specification_curves``
+              (``.../{population}/specifications/{metric}/summary.csv``);
+            - optional, of both: ``surfaces``
+              (``.../{population}/{view}/{metric}/surface/{table}.csv`` of
+              ``response.write_surface``), ``tradeoffs``
+              (``.../{population}/{view}/tradeoffs/`` of ``desirability.weigh_metrics``) and
+              ``strategies`` (``.../{population}/strategy.csv`` of ``strategy.map_strategy``);
+            - optional, of a published study: ``findings`` and ``audit`` (of
+              ``audit.audit_tables``), ``claims`` (of ``audit.audit_claims``) and
+              ``claims_source`` (the claims as data);
             - optional, by contrast: ``contrasts``, ``contrast_summaries``
               (``.../{population}/{experiment}/{metric}/contrast.csv`` and ``contrast.json``).
         out_html: the page.
         spec: ``title``; ``populations`` and ``experiments`` (names in order); ``coverage``
             (``min_rows``, ``min_settings``); ``config`` (the whole configuration, shown at the
-            end).
+            end); ``thresholds`` (keys of ``strategy.Thresholds``).
 
     Raises:
         UserError: for tables that are missing or damaged, or a drawing that would load something.

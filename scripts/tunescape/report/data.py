@@ -145,12 +145,11 @@ def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
         ),
         figures=_figures(paths(inputs.get("figures", ()))),
         strategies={
-            name: read_table(path)
-            for name, path in by_folder(inputs.get("strategies", ())).items()
+            name: read_table(path) for name, path in by_folder(inputs.get("strategies", ())).items()
         },
         specifications={
             (place[0], place[2]): read_table(path)
-            for place, path in by_place(inputs.get("specifications", ())).items()
+            for place, path in by_place(inputs.get("specification_curves", ())).items()
         },
         citation=_citation(inputs),
     )

@@ -245,9 +245,7 @@ def _survivors(analysis: Analysis) -> list[Any]:
     return [row for _, row in kept.iterrows()]
 
 
-def _term(
-    analysis: Analysis, row: Any, grades: Mapping[tuple[str, str], str]
-) -> dict[str, str]:
+def _term(analysis: Analysis, row: Any, grades: Mapping[tuple[str, str], str]) -> dict[str, str]:
     held = _held_out(analysis)
     own = "supported" if held > 0 else "fragile"
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from tunescape.figures.style import wording
@@ -32,18 +33,18 @@ VERDICTS = {
 }
 """Verdicts of ``audit.claims`` in words, the gravest first."""
 
-GOOD = ("holds", "possible")
+FINE = ("holds", "possible", "undecidable")
 SERIOUS = ("error", "warning")
 
 
 def build(data: ReportData) -> Context | None:
     """Tables of the study against themselves, and each claim beside its own numbers."""
-    summary = read_json(_path(data, "audit_summary")) if "audit_summary" in data.inputs else None
+    summary = read_json(_path(data, "audit")) if "audit" in data.inputs else None
     claims = _read(data, "claims")
     if summary is None and claims is None:
         return None
     names = _names(summary)
-    findings = _read(data, "audit_findings")
+    findings = _read(data, "findings")
     studies = [] if claims is None else _studies(data, claims.fillna(""), names)
     return {
         "tables": _tables(summary) if summary else [],
@@ -96,6 +97,7 @@ def _tables(summary: dict[str, Any]) -> list[dict[str, Any]]:
                     if not value["possible"]
                 ),
                 "errors": count(found["error"]),
+                "contradicts": bool(found["error"]),
                 "warnings": count(found["warning"]),
             }
         )
@@ -129,7 +131,7 @@ def _order(summary: dict[str, Any]) -> str:
     pairs = [
         f"{label} is {wording(str(term))}"
         for label, term in first["terms"].items()
-        if term and label != term and term != "intercept"
+        if term and label != term and term not in ("constant", "intercept")
     ]
     return f"By their own numbers, {listed(pairs)}." if pairs else ""
 
@@ -144,7 +146,7 @@ def _findings(table: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
         groups.append(
             {
                 "severity": severity,
-                "said": plural(len(own), severity, "infos" if severity == "info" else ""),
+                "said": plural(len(own), "result" if severity == "info" else severity),
                 "rows": [
                     {
                         "where": " ".join(filter(None, (str(row["table"]), str(row["term"])))),
@@ -160,11 +162,11 @@ def _findings(table: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
     return groups
 
 
-def _studies(
-    data: ReportData, claims: pd.DataFrame, names: list[str]
-) -> list[dict[str, Any]]:
+def _studies(data: ReportData, claims: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
     """Claims by study and verdict."""
     told = _titles(data)
+    spelled = " ".join(claims[["quoted", "why"]].to_numpy().ravel())
+    names = list(dict.fromkeys([*names, *re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", spelled)]))
     studies = []
     for name, own in claims.groupby("study", sort=False):
         groups = []
@@ -175,12 +177,12 @@ def _studies(
                 groups.append(
                     {
                         "verdict": VERDICTS.get(verdict, verdict.replace("_", " ")),
-                        "good": verdict in GOOD,
+                        "good": verdict in FINE,
                         "size": count(len(rows)),
                         "claims": [shown_claim(row, names) for _, row in rows.iterrows()],
                     }
                 )
-        holding = int(own["verdict"].isin(GOOD).sum())
+        holding = int((own["verdict"] == "holds").sum())
         title, source = told.get(str(name), (str(name), ""))
         studies.append(
             {
@@ -188,10 +190,11 @@ def _studies(
                 "title": title,
                 "source": source,
                 "said": f"{plural(len(own), 'statement')}, {count(holding)} of them "
-                f"{'hold' if holding != 1 else 'holds'}.",
+                f"{'holds' if holding == 1 else 'hold'}",
                 "groups": groups,
                 # What few claims say is read at once, many are opened by verdict.
                 "few": len(own) <= FEW,
+                "refitted": bool((own["refit"] != "").any()),
             }
         )
     return studies
@@ -204,7 +207,6 @@ def shown_claim(row: pd.Series, names: list[str]) -> dict[str, Any]:
     """A claim beside what its own numbers say."""
     cell = " ".join(filter(None, (str(row["cell"]), f"({row['cell_says']})" * bool(row["cell"]))))
     detail = [
-        f"quoted: {row['quoted']}" if row["quoted"] else "",
         f"the term named: {row['named_term_says']}" if row["named_term_says"] else "",
         f"the same label is also called {row['label_also_names']}"
         if row["label_also_names"]
@@ -216,11 +218,14 @@ def shown_claim(row: pd.Series, names: list[str]) -> dict[str, Any]:
         "id": str(row["id"]),
         "statement": str(row["statement"]),
         "where": str(row["where"]),
+        "quoted": in_words(str(row["quoted"]), names),
         "says": in_words(cell, names),
         "why": in_words(str(row["why"]), names),
         "detail": [in_words(text, names) for text in detail if text],
         "refit": refit,
-        "refit_says": in_words(str(row["refit_says"]), names),
+        "refit_says": re.sub(
+            r"\((cr3|hc3)\)", lambda m: m[0].upper(), in_words(str(row["refit_says"]), names)
+        ),
         "disagrees": refit == "disagrees",
     }
 

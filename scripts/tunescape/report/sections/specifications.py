@@ -50,14 +50,16 @@ def sentence(summary: pd.DataFrame, least: float) -> str:
     if tested.empty:
         return f"{said}, none of which can test one."
     firm = tested[tested["share_significant_sign"] >= least]
+    best = tested.loc[tested["share_significant_sign"].idxmax()]
     if len(firm):
         terms = ", ".join(
             f"{wording(str(row['term']))} ({percent(row['share_significant_sign'])})"
             for _, row in firm.iterrows()
         )
         said += f"; significant with the study’s sign in {percent(least)} or more: {terms}"
+    elif not best["share_significant_sign"] > 0:
+        said += "; no term is significant with the study’s sign in any"
     else:
-        best = tested.loc[tested["share_significant_sign"].idxmax()]
         said += (
             f"; no term is significant with the study’s sign in {percent(least)} of them, "
             f"{wording(str(best['term']))} comes closest "
@@ -79,9 +81,9 @@ def _what_decides(summary: pd.DataFrame) -> str:
     own = means[decision].sort_values()
     low, high = (str(level) for level in (own.index[0], own.index[-1]))
     return (
-        f"The choice that matters most is {WORDS.get(decision, decision)}: "
-        f"{percent(own.iloc[-1])} of tests significant with {LEVELS.get(high, high)}, "
-        f"{percent(own.iloc[0])} with {LEVELS.get(low, low)}."
+        f"The choice that matters most: {WORDS.get(decision, decision)} "
+        f"({LEVELS.get(high, high)}: {percent(own.iloc[-1])} of tests significant; "
+        f"{LEVELS.get(low, low)}: {percent(own.iloc[0])})."
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from tunescape.figures.style import wording
-from tunescape.report.data import ReportData
+from tunescape.report.data import MODELS, RUNS, ReportData
 from tunescape.report.numbers import count, is_number, listed, plural
 from tunescape.report.section import Context, Section
 from tunescape.report.sections.experiments import in_words
@@ -20,6 +19,7 @@ GRADES = ("supported", "fragile", "artefact", "no evidence")
 
 RULES = {
     "all_criteria": "every criterion holds",
+    "all_criteria_of_an_experiment": "every criterion holds that an experiment has",
     "not_estimable": "the settings do not separate this term from others",
     "no_cluster_error": "without one uploader the term is lost: no cluster-robust error",
     "confounded": "significant only if the terms that cannot be estimated are zero",
@@ -36,14 +36,15 @@ RULES = {
 """Rules of ``tunescape.strategy`` in words."""
 
 CRITERIA = {
-    "cluster_robust": "the cluster-robust test",
-    "holm": "Holm’s correction over the study",
-    "wild_bootstrap": "the wild cluster bootstrap",
-    "specifications": "the other specifications",
-    "owners_left_out": "prediction for uploaders left out",
-    "views": "every view",
-    "joint_significance": "being jointly not significant",
-    "intervals_part": "an interval apart from the next hyperparameter’s",
+    "cluster_robust": "only the wild bootstrap finds it",
+    "holm": "lost in Holm’s correction over the study",
+    "wild_bootstrap": "not found by the wild cluster bootstrap",
+    "specifications": "not in most other specifications",
+    "owners_left_out": "no better than a mean for those left out",
+    "views": "not in every view",
+    "joint_significance": "its own terms are jointly significant",
+    "intervals_part": "its interval overlaps the next hyperparameter’s",
+    "slope": "a slope not clear of zero",
 }
 """What a statement may fail, in words."""
 
@@ -51,7 +52,7 @@ CRITERIA = {
 def build(data: ReportData) -> Context | None:
     """One map a population, and its statements in groups."""
     populations = []
-    for name in data.populations:
+    for name in (*data.populations, *data.experiments):
         table = data.strategies.get(name)
         if table is None:
             continue
@@ -68,7 +69,8 @@ def build(data: ReportData) -> Context | None:
         populations.append(
             {
                 "name": name,
-                "summary": _counts(table),
+                "nouns": RUNS if name in data.experiments else MODELS,
+                "summary": _tally([{"grade": str(grade)} for grade in table["grade"]]),
                 "metrics": [wording(m) for m in metrics],
                 "map": _map(data, name, table, metrics),
                 "groups": [group for group in groups if group["firm"] or group["rest"]],
@@ -80,13 +82,6 @@ def build(data: ReportData) -> Context | None:
 def _of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     own = table[table["metric"] == metric]
     return own[own["kind"] != "views"]
-
-
-def _counts(table: pd.DataFrame) -> str:
-    """How many statements have which grade."""
-    found = table["grade"].value_counts()
-    said = listed(f"{count(found.get(g, 0))} {g}" for g in GRADES)
-    return f"{plural(len(table), 'statement')}: {said}."
 
 
 def _map(
@@ -128,6 +123,13 @@ def _sign(value: object) -> str:
     return "+" if float(value) > 0 else "−"  # type: ignore[arg-type]
 
 
+def _tally(statements: list[dict[str, str]]) -> str:
+    """``9 statements: 2 artefact and 7 no evidence``."""
+    found = [(sum(one["grade"] == grade for one in statements), grade) for grade in GRADES]
+    said = listed(f"{count(number)} {grade}" for number, grade in found if number)
+    return f"{plural(len(statements), 'statement')}: {said}" if statements else ""
+
+
 def _group(data: ReportData, name: str, title: str, table: pd.DataFrame) -> dict[str, Any]:
     """Statements that stand, and those that do not."""
     said = [shown_statement(row, data.names(name)) for _, row in table.iterrows()]
@@ -136,7 +138,7 @@ def _group(data: ReportData, name: str, title: str, table: pd.DataFrame) -> dict
         "title": title,
         "firm": [one for one in said if one["grade"] in FIRM],
         "rest": rest,
-        "rest_said": f"{plural(len(rest), 'statement')} without support",
+        "rest_said": _tally(rest),
     }
 
 
@@ -160,7 +162,7 @@ def rule_in_words(rule: str) -> str:
     """The rule of a grade as a sentence without its full stop."""
     head, _, rest = rule.partition(": ")
     if head == "fails":
-        return f"significant, but fails {listed(map(_criterion, rest.split(', ')))}"
+        return "; ".join(map(_criterion, rest.split(", ")))
     if head == "weakest":
         return f"the weakest of {listed(rest.split(', '))}"
     said = RULES.get(head, head.replace("_", " "))
@@ -169,8 +171,8 @@ def rule_in_words(rule: str) -> str:
 
 def _criterion(name: str) -> str:
     word, joined, metric = name.partition(" of ")
-    said = CRITERIA.get(word, f"a {word} clear of zero" if word == "slope" else word)
-    return re.sub("_", " ", said) + (f" for {metric}" if joined else "")
+    said = CRITERIA.get(word, word.replace("_", " "))
+    return f"{said} ({metric})" if joined else said
 
 
 SECTION = Section("strategy", "Strategy map", build)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunescape.figures.style import short_number, wording
+from tunescape.regression import BOUNDS
 from tunescape.report.data import Analysis, ReportData, by_parent
-from tunescape.report.numbers import aligned, count, percent, significant
+from tunescape.report.numbers import aligned, count, listed, percent, significant
 from tunescape.report.section import Context, Section, analysis_plot, metric_words, slug
 from tunescape.report.sections.experiments import in_words
 from tunescape.response import LOWER_IS_BETTER
@@ -52,18 +53,18 @@ def shown_surface(data: ReportData, analysis: Analysis) -> dict[str, Any] | None
     factors = [str(name) for name in point["factor"] if isinstance(name, str) and name]
     goal = "minimum" if analysis.metric in LOWER_IS_BETTER else "maximum"
     said = str(point["statement"].iloc[0]) if len(point) else "no surface"
+    bounds = BOUNDS.get(analysis.metric, (None, None))
     ways = [
-        _way(tables[kind], factors, goal, kind)
+        _way(tables[kind], factors, goal, kind, bounds)
         for kind in ("ridge", "steepest")
         if kind in tables and not tables[kind].empty
     ]
+    known = bool(len(point)) and str(point["nature"].iloc[0]) != "unknown"
     return {
         "metric": metric_words(analysis),
         "said": _capital(in_words(said, names)) + ".",
-        "resampled": _resampled(region, goal, analysis),
-        "point": _point(point, region, goal),
-        "predicted": _predicted(point),
-        "nature": str(point["nature"].iloc[0]) if len(point) else "unknown",
+        "more": [_place(point, analysis), *_resampled(region, goal, analysis)] if known else [],
+        "known": known,
         "goal": goal,
         "factors": [wording(name) for name in factors],
         "ways": [way for way in ways if way["rows"]],
@@ -75,52 +76,49 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _resampled(region: pd.DataFrame, goal: str, analysis: Analysis) -> str:
-    """What resampled surfaces say of the optimum, in a sentence."""
-    if region.empty:
+def _place(point: pd.DataFrame, analysis: Analysis) -> str:
+    """Where the stationary point is and what is predicted there."""
+    if not np.isfinite(point["raw"]).all():
         return ""
+    at = listed(
+        f"{wording(str(line['factor']))} {short_number(float(line['raw']))}"
+        for _, line in point.iterrows()
+    )
+    said = f"It lies at {at}"
+    if np.isfinite(point["predicted"].iloc[0]):
+        value, se = point["predicted"].iloc[0], point["se"].iloc[0]
+        metric = wording(analysis.metric)
+        said += f", where {metric} is {significant(value, 3)} ± {significant(se, 2)}"
+    return f"{said}."
+
+
+def _resampled(region: pd.DataFrame, goal: str, analysis: Analysis) -> list[str]:
+    """What resampled surfaces say of the optimum, in sentences."""
+    if region.empty or not int(region["draws"].iloc[0]):
+        return []
     first = region.iloc[0]
-    if not int(first["draws"]):
-        return ""
-    return (
+    said = [
         f"Of {count(first['draws'])} surfaces refitted to resampled {analysis.nouns.cluster}s, "
         f"{percent(first[f'share_{goal}'])} have a {goal}, {percent(first['share_inside'])} one "
-        f"within the range of the data, and {percent(first['share_saddle'])} are saddles."
-    )
-
-
-def _point(point: pd.DataFrame, region: pd.DataFrame, goal: str) -> list[dict[str, str]]:
-    """The stationary point with the region of the optimum; empty where there is no point."""
-    limits = region.set_index("factor") if len(region) else region
-    rows = []
-    for _, line in point.iterrows():
-        if not np.isfinite(line["raw"]):
-            return []
-        low, high = (
-            (limits.loc[line["factor"], key] for key in ("raw_low", "raw_high"))
-            if len(limits) and line["factor"] in limits.index
-            else (float("nan"),) * 2
+        f"within the range of the data; {percent(first['share_saddle'])} are saddles."
+    ]
+    if np.isfinite(region[["raw_low", "raw_high"]].to_numpy(dtype=float)).all():
+        limits = listed(
+            f"{wording(str(line['factor']))} {short_number(float(line['raw_low']))} to "
+            f"{short_number(float(line['raw_high']))}"
+            for _, line in region.iterrows()
         )
-        rows.append(
-            {
-                "factor": wording(str(line["factor"])),
-                "raw": short_number(float(line["raw"])),
-                "region": f"{short_number(low)} to {short_number(high)}"
-                if np.isfinite([low, high]).all()
-                else "–",
-            }
-        )
-    return rows
+        said.append(f"Central 95 % of these {goal[:-2]}a: {limits}.")
+    return said
 
 
-def _predicted(point: pd.DataFrame) -> str:
-    if point.empty or not np.isfinite(point["predicted"].iloc[0]):
-        return ""
-    first = point.iloc[0]
-    return f"{significant(first['predicted'], 3)} ± {significant(first['se'], 2)}"
-
-
-def _way(path: pd.DataFrame, factors: list[str], goal: str, kind: str) -> dict[str, Any]:
+def _way(
+    path: pd.DataFrame,
+    factors: list[str],
+    goal: str,
+    kind: str,
+    bounds: tuple[float | None, float | None],
+) -> dict[str, Any]:
     """A path towards the better values, a few steps of it."""
     own = path[path["goal"] == goal].sort_values("radius", kind="stable")
     chosen = own.iloc[np.unique(np.linspace(0, len(own) - 1, STEPS + 1).round().astype(int))]
@@ -131,7 +129,7 @@ def _way(path: pd.DataFrame, factors: list[str], goal: str, kind: str) -> dict[s
             "fit": significant(line["fit"], 3),
             "interval": f"{significant(line['ci_low'], 3)} to {significant(line['ci_high'], 3)}",
             "known": bool(line["estimable"]),
-            "outside": bool(line["extrapolated"]),
+            "note": _note(line, bounds),
         }
         for _, line in chosen.iterrows()
     ]
@@ -143,8 +141,18 @@ def _way(path: pd.DataFrame, factors: list[str], goal: str, kind: str) -> dict[s
         "kind": kind,
         "rows": rows if known else [],
         "interval": INTERVALS.get(interval, interval),
-        "outside": any(row["outside"] for row in rows),
+        "noted": any(row["note"] for row in rows),
     }
+
+
+def _note(line: pd.Series, bounds: tuple[float | None, float | None]) -> str:
+    """What speaks against a step of a path."""
+    low, high = bounds
+    impossible = (low is not None and line["fit"] < low) or (
+        high is not None and line["fit"] > high
+    )
+    said = ["outside the data’s range"] if line["extrapolated"] else []
+    return ", ".join([*said, *(["impossible"] if impossible else [])])
 
 
 SECTION = Section("surface", "Surfaces", build)

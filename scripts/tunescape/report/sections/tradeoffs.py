@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunescape.figures.style import plain, short_number, wording
-from tunescape.report.data import ReportData, by_parent
+from tunescape.report.data import MODELS, RUNS, Analysis, ReportData, by_parent
 from tunescape.report.numbers import count, fixed, is_number, listed, plural, significant
 from tunescape.report.section import Context, Section
 from tunescape.tables import read_json, read_table
@@ -61,17 +61,13 @@ def shown_tradeoff(
         said = [_capital(str(summary["reason"]))]
     for metric, reason in summary["not_fitted"].items():
         said.append(f"{_capital(wording(metric))} is left out, not fitted: {reason}")
-    worse = [
-        wording(a.metric)
-        for a in data.of(name)
-        if a.metric in metrics
-        and is_number(a.summary.get("held_out", {}).get("owner", {}).get("r2"))
-        and a.summary["held_out"]["owner"]["r2"] <= 0
-    ]
+    worse = [wording(a.metric) for a in data.of(name) if a.metric in metrics and not _carries(a)]
     if worse and len(surface):
+        cluster = RUNS.cluster if name in data.experiments else MODELS.cluster
+        surfaces = f"the surface{'s' * (len(worse) > 1)} of {listed(worse)}"
         said.append(
-            f"No recommendation: for those left out, the surface of {listed(worse)} predicts "
-            "worse than a mean"
+            f"This is no recommendation: {surfaces} {'do' if len(worse) > 1 else 'does'} not "
+            f"predict {cluster}s left out better than a mean"
         )
     front = observed[observed["front"].astype(bool)] if len(observed) else observed
     return {
@@ -96,6 +92,12 @@ def shown_tradeoff(
             f"{count(len(front))} of them on the Pareto front"
         ),
     }
+
+
+def _carries(analysis: Analysis) -> bool:
+    """Whether a surface predicts clusters left out better than a mean."""
+    found = analysis.summary.get("held_out", {}).get("owner", {}).get("r2")
+    return is_number(found) and found > 0
 
 
 def _derived(metrics: list[str]) -> set[str]:

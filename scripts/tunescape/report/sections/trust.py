@@ -108,7 +108,7 @@ def _clusters(data: ReportData, analysis: Analysis) -> Cell:
         return {"value": count(summary["clusters"])}
     return {
         "value": count(summary["clusters"]),
-        "note": f"weigh as much as {significant(effective, 2)} equal ones",
+        "note": f"as good as {significant(effective, 2)} equal ones",
         "bad": effective < FEW_CLUSTERS,
     }
 
@@ -120,7 +120,7 @@ def _largest(data: ReportData, analysis: Analysis) -> Cell:
         return {"value": percent(largest["share"]), "note": note}
     return {
         "value": percent(largest["share"]),
-        "note": f"{note}: one uploader’s habits, not hyperparameters",
+        "note": f"{note}: one uploader’s habits",
         "bad": True,
     }
 
@@ -135,7 +135,7 @@ def _rank(data: ReportData, analysis: Analysis) -> Cell:
     found = {"value": f"{rank} of {terms}"}
     if rank == terms:
         return found
-    return found | {"note": "rank-deficient: the settings do not separate the rest", "bad": True}
+    return found | {"note": "rank-deficient", "bad": True}
 
 
 def _degrees(data: ReportData, analysis: Analysis) -> Cell:
@@ -151,7 +151,7 @@ def _condition(data: ReportData, analysis: Analysis) -> Cell:
     found = {"value": significant(value, 3)}
     if not is_number(value) or value < COLLINEAR:
         return found
-    return found | {"note": "collinear: terms share their information", "bad": True}
+    return found | {"note": "collinear terms", "bad": True}
 
 
 def _r2(data: ReportData, analysis: Analysis) -> Cell:
