@@ -53,6 +53,10 @@ rule describe_surface:
         fit_statistics="results/analysis/{population}/{view}/{metric}/surface/fit_statistics.csv",
         steepest="results/analysis/{population}/{view}/{metric}/surface/steepest.csv",
         optimum_region="results/analysis/{population}/{view}/{metric}/surface/optimum_region.csv",
+        joint_tests="results/analysis/{population}/{view}/{metric}/surface/joint_tests.csv",
+        importance="results/analysis/{population}/{view}/{metric}/surface/importance.csv",
+        slopes="results/analysis/{population}/{view}/{metric}/surface/slopes.csv",
+        checks="results/analysis/{population}/{view}/{metric}/surface/checks.csv",
     log:
         "results/logs/describe_surface/{population}/{view}/{metric}.log",
     benchmark:
@@ -131,13 +135,15 @@ rule check_views:
     input:
         coefficients=expand(
             "results/analysis/{population}/{view}/{metric}/coefficients.csv",
-            zip,
-            **STUDY.fits,
+            population=STUDY.populations,
+            view=STUDY.config.regression.views,
+            metric=STUDY.config.regression.metrics,
         ),
         fits=expand(
             "results/analysis/{population}/{view}/{metric}/fit.json",
-            zip,
-            **STUDY.fits,
+            population=STUDY.populations,
+            view=STUDY.config.regression.views,
+            metric=STUDY.config.regression.metrics,
         ),
     output:
         identity="results/analysis/identity.csv",

@@ -314,7 +314,10 @@ def optimum_region(
 ) -> OptimumRegion:
     """Bootstrap confidence region of the optimum, resampling clusters."""
     coefs = inference.cluster_bootstrap(fit, labels, draws, seed)
-    shape = [i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT]
+    # Effects and intercept do not shape the surface, and resamples with effects lack them.
+    shape = [
+        i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT
+    ]
     coefs = coefs[np.isfinite(coefs[:, shape]).all(axis=1)]
     k = len(fit.factors)
     linear = np.zeros((len(coefs), k))

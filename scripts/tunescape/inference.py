@@ -576,7 +576,7 @@ def cluster_bootstrap(fit: SurfaceFit, labels: Labels, draws: int = 10_000, seed
             good = np.linalg.eigvalsh(gram)[:, 0] > _SINGULAR
             gamma = np.linalg.solve(gram[good], right[good][:, :, None])[:, :, 0]
             rows = start + np.flatnonzero(good)
-            result[np.ix_(rows, absorbed.at)] = gamma @ absorbed.inverse.T
+            result[np.ix_(rows, np.asarray(absorbed.at))] = gamma @ absorbed.inverse.T
             start += len(gram)
         return result
     root = np.sqrt(fit.weights)
@@ -880,15 +880,18 @@ def random_intercept(fit: SurfaceFit, labels: Labels) -> RandomIntercept:
 
     _, codes = _codes(labels, fit.n)
     root = np.sqrt(fit.weights)
+    # In units of the residual error: the search for the variances starts at 1.
+    unit = fit.sigma
     model = MixedLM(
-        root * fit.response, root[:, None] * fit.design, groups=codes, exog_re=root[:, None]
+        root * fit.response / unit, root[:, None] * fit.design, groups=codes, exog_re=root[:, None]
     )
     with warnings.catch_warnings():
         # A variance of 0 between clusters is a result here, not a problem.
         warnings.simplefilter("ignore")
-        result = model.fit(reml=True, method=["lbfgs", "bfgs", "powell"])
+        # One variance ratio is searched for: gradients overshoot to a singular one.
+        result = model.fit(reml=True, method="powell", xtol=1e-10, ftol=1e-12)
     k = fit.rank
-    estimate, se = (np.asarray(v, dtype=float)[:k] for v in (result.params, result.bse))
+    estimate, se = (np.asarray(v, dtype=float)[:k] * unit for v in (result.params, result.bse))
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.asarray(2 * stats.norm.sf(np.abs(estimate / se)), dtype=float)
     return RandomIntercept(
@@ -896,8 +899,8 @@ def random_intercept(fit: SurfaceFit, labels: Labels) -> RandomIntercept:
         estimate,
         se,
         p,
-        float(np.sqrt(max(float(np.asarray(result.cov_re).ravel()[0]), 0.0))),
-        float(np.sqrt(result.scale)),
+        unit * float(np.sqrt(max(float(np.asarray(result.cov_re).ravel()[0]), 0.0))),
+        unit * float(np.sqrt(result.scale)),
         bool(result.converged),
     )
 

@@ -258,7 +258,9 @@ def complete_rows(
     for name in wanted.effects:
         before = len(left)
         left = _with_company(left, name)
-        flow.append({"reason": f"no other model of its {name}", "before": before, "after": len(left)})
+        flow.append(
+            {"reason": f"no other model of its {name}", "before": before, "after": len(left)}
+        )
     order = [c for c in ("id",) if c in left]
     left = (left.sort_values(order, kind="stable") if order else left).reset_index(drop=True)
     if left.empty:
@@ -406,7 +408,9 @@ def _describe(wanted: Specification, header: dict[str, Any], rows: pd.DataFrame)
     mixed = _mixed(fit, rows, wanted)
     for column in ("estimate", "se", "p"):
         found = mixed["terms"] if mixed else {}
-        table[f"mixed_{column}"] = [found.get(name, {}).get(column, np.nan) for name in table["term"]]
+        table[f"mixed_{column}"] = [
+            found.get(name, {}).get(column, np.nan) for name in table["term"]
+        ]
     datasets = _distinct(rows, "dataset")
     table = table.assign(
         n=fit.n, clusters=covariances["cr3"].clusters, datasets=datasets,
@@ -483,9 +487,7 @@ def _coefficients(
     return table
 
 
-def _mixed(
-    fit: SurfaceFit, rows: pd.DataFrame, wanted: Specification
-) -> dict[str, Any] | None:
+def _mixed(fit: SurfaceFit, rows: pd.DataFrame, wanted: Specification) -> dict[str, Any] | None:
     """The same terms with a random intercept a level of a column; None where not asked for."""
     if not wanted.mixed:
         return None

@@ -422,7 +422,9 @@ class _Study:
                 self._curve(metric, term, "share_significant_sign"),
                 ".0%",
             ),
-            made.clause(f"R² for {self._cluster} left out", self._json(metric, "held_out.owner.r2"), ".2f"),
+            made.clause(
+                f"R² for {self._cluster} left out", self._json(metric, "held_out.owner.r2"), ".2f"
+            ),
         ]
         if made.rule == "only_at_an_origin" or "views" in made.rule:
             evidence += [

@@ -224,7 +224,9 @@ class Study:
         return {"experiments": sorted(self.experiments)}
 
     def _compare_published(self, population: str) -> Spec:
-        return self._surface(population)
+        # The published form has neither link nor weights nor effects.
+        told = self._surface(population)
+        return {k: v for k, v in told.items() if k not in ("link", "weights", "effects", "mixed")}
 
     def _trace_specifications(self, population: str, metric: str) -> Spec:
         asked = self.config.populations[population].model_dump(exclude={"baseline"})

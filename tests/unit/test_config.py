@@ -99,6 +99,10 @@ def test_all_problems_at_once() -> None:
         ({"regression": {"degree": 3}}, "regression.degree", "expected less than or equal to 2"),
         ({"regression": {"degree": 1.5}}, "regression.degree", "whole number"),
         ({"regression": {"views": []}}, "regression.views", "at least 1"),
+        ({"regression": {"effects": "mixed"}}, "regression.effects", "'mixed_owner'"),
+        ({"goals": {"recall": {}}}, "goals.recall", "not among regression.metrics"),
+        ({"goals": {"loss": {"worst": 1, "target": 1}}}, "goals.loss", "both 1"),
+        ({"goals": {"loss": {"weight": 0}}}, "goals.loss.weight", "greater than 0"),
         ({"populations": {"../x": {}}}, "populations.../x", "bad name"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,19 @@ def test_lock_holds_what_is_asked_for(root: Path) -> None:
                 name, _, version = line.lower().replace("_", "-").partition("==")
                 assert name in locked, name
                 assert not version or locked[name] == version, line
+
+
+def test_make_puts_the_library_on_the_environments_path(root: Path, tmp_path: Path) -> None:
+    """What README's `python -m tunescape...` commands rest on."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    (tmp_path / "env" / "run.done").touch()
+    target = f"{tmp_path}/env/path.done"
+    subprocess.run(["make", f"VENV={tmp_path}/env", target], cwd=root, check=True)
+    done = subprocess.run(
+        [tmp_path / "env/bin/python", "-c", "import tunescape; print(tunescape.__file__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(root / "scripts" / "tunescape" / "__init__.py")
