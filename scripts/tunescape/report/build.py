@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from tunescape.report.data import Inputs, read_inputs
 from tunescape.tables import write_text
 
+# A number and its unit stay on one line.
+_UNITS = re.compile(r"(?<=\d) (?=[%±](?!\w))|(?<=±) (?=\d)")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -77,4 +80,4 @@ def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) 
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         sections=sections,
     )
-    write_text(page, out_html)
+    write_text(_UNITS.sub("\u00a0", page), out_html)

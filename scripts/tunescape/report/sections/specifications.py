@@ -50,7 +50,7 @@ def sentence(summary: pd.DataFrame, least: float) -> str:
     if tested.empty:
         return f"{said}, none of which can test one."
     firm = tested[tested["share_significant_sign"] >= least]
-    best = tested.loc[tested["share_significant_sign"].idxmax()]
+    best = tested.iloc[int(tested["share_significant_sign"].argmax())]
     if len(firm):
         terms = ", ".join(
             f"{wording(str(row['term']))} ({percent(row['share_significant_sign'])})"

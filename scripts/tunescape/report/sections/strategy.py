@@ -120,7 +120,7 @@ def _map(
 def _sign(value: object) -> str:
     if not is_number(value):
         return ""
-    return "+" if float(value) > 0 else "−"  # type: ignore[arg-type]
+    return "+" if float(value) > 0 else "−"
 
 
 def _tally(statements: list[dict[str, str]]) -> str:

@@ -135,7 +135,7 @@ def _row(why: str, line: pd.Series, factors: list[str], metrics: list[str]) -> d
         predicted.append({"value": fixed(line[metric], 3), "interval": between})
     return {
         "why": why,
-        "id": plain(line["id"], 60) if "id" in line else "",
+        "id": plain(line["id"], 44) if "id" in line else "",
         "settings": [
             short_number(float(line[f])) if np.isfinite(float(line[f])) else "–" for f in factors
         ],
