@@ -137,7 +137,8 @@ def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
             f"{wording(name)}: {why}" for name, why in summary.get("left_out", {}).items()
         ),
         "rows": coefficient_rows(analysis) if analysis.fitted else [],
-        "joint": joint_rows(analysis) if analysis.fitted else [],
+        # Seen from the baseline, the terms of a factor are jointly what they were.
+        "joint": joint_rows(analysis) if analysis.fitted and analysis.view == "absolute" else [],
         "plots": [
             plot
             for kind in ("regression", "forest")

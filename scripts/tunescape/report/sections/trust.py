@@ -104,7 +104,11 @@ def _rows(data: ReportData, analysis: Analysis) -> Cell:
 def _clusters(data: ReportData, analysis: Analysis) -> Cell:
     summary = analysis.summary
     effective = summary.get("clusters_effective")
-    if not is_number(effective) or round(effective) >= int(summary["clusters"]):
+    if (
+        not is_number(effective)
+        or round(effective) >= int(summary["clusters"])
+        or analysis.error == "classical"
+    ):
         return {"value": count(summary["clusters"])}
     return {
         "value": count(summary["clusters"]),
