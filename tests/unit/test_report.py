@@ -24,6 +24,7 @@ EVIL = "<script>alert('x')</script>"
 # This study has no such tables.
 ABSENT = {
     "experiments", "contrast", "specifications", "surface", "tradeoffs", "strategy", "audit",
+    "tuning", "lora",
 }  # fmt: skip
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

@@ -395,5 +395,5 @@ def test_a_study_without_populations_renders(tmp_path: Path) -> None:
     inputs = {**empty, "sample_flow": flow, "family": family}
     write_report(inputs, tmp_path / "r.html", {"title": "T", "populations": []})
     page = Page(tmp_path / "r.html")
-    assert not page.open and "runs of our own" in page.text
+    assert not page.open and "Runs of our own" in page.text
     assert not {"sample", "coverage", "trust", *NEW} & set(page.ids)

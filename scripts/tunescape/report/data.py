@@ -110,6 +110,8 @@ class ReportData:
 
 def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
     """Read the tables of a run; see :func:`tunescape.report.build.write_report`."""
+    import pandas as pd
+
     coefficients = by_place(inputs.get("coefficients", ()))
     named = spec.get("experiments") or [p.parent.name for p in paths(inputs.get("designs", ()))]
     experiments = tuple(dict.fromkeys(named))
@@ -135,8 +137,8 @@ def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
         experiments=experiments,
         analyses=tuple(analyses),
         flow=read_table(_one(inputs, "sample_flow")),
-        coverage=_joined(inputs, "coverage"),
-        chosen=_joined(inputs, "chosen") if "chosen" in inputs else None,
+        coverage=_joined(inputs, "coverage") if populations else pd.DataFrame(),
+        chosen=_joined(inputs, "chosen") if populations and "chosen" in inputs else None,
         published={
             path.parent.name: read_table(path) for path in paths(inputs.get("published", ()))
         },
@@ -176,11 +178,10 @@ def _joined(inputs: Inputs, name: str) -> pd.DataFrame:
     """One table from one file or from one a population."""
     import pandas as pd
 
-    if name not in inputs:
+    found = paths(inputs.get(name, ()))
+    if not found:
         raise UserError(f"the report needs {name}", where="report")
-    tables = [read_table(path) for path in paths(inputs[name])]
-    # A study of experiments alone has no population, and so no such table.
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pd.concat([read_table(path) for path in found], ignore_index=True)
 
 
 def by_place(value: str | Path | Sequence[str | Path]) -> dict[Key, Path]:

@@ -8,6 +8,7 @@ from tunescape.report.sections import (
     coverage,
     experiments,
     figures,
+    lora,
     method,
     published,
     regressions,
@@ -17,6 +18,7 @@ from tunescape.report.sections import (
     surface,
     tradeoffs,
     trust,
+    tuning,
 )
 
 SECTIONS: tuple[Section, ...] = (
@@ -30,6 +32,8 @@ SECTIONS: tuple[Section, ...] = (
     tradeoffs.SECTION,
     strategy.SECTION,
     experiments.SECTION,
+    tuning.SECTION,
+    lora.SECTION,
     contrast.SECTION,
     published.SECTION,
     audit.SECTION,

@@ -29,8 +29,9 @@ def build(data: ReportData) -> Context:
         "factors": listed(map(wording, factors)),
         "metrics": listed(map(wording, metrics)),
         "verdicts": verdicts,
-        "populations": bool(data.populations),
+        "mined": bool(data.populations),
         "experiments": bool(data.experiments),
+        "tunings": list(data.spec.get("tunings", {})),
     }
 
 

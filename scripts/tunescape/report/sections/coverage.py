@@ -10,6 +10,8 @@ from tunescape.report.section import Context, Section, population_plot
 
 def build(data: ReportData) -> Context | None:
     """Coverage figure of each population, and candidates that the rule leaves out."""
+    if not data.populations:
+        return None
     rule = data.spec.get("coverage", {})
     populations = []
     for name in data.populations:
@@ -38,8 +40,6 @@ def build(data: ReportData) -> Context | None:
                 "left_out": left_out,
             }
         )
-    if not populations:
-        return None
     return {
         "populations": populations,
         "min_rows": count(rule.get("min_rows")),

@@ -11,6 +11,8 @@ from tunescape.report.section import Context, Section, population_plot
 
 def build(data: ReportData) -> Context | None:
     """Flow figure and table of each population, and what was lost before there were any."""
+    if not data.populations:
+        return None
     source = data.flow[data.flow["population"] == "(source)"]
     populations = []
     for name in data.populations:
@@ -43,7 +45,7 @@ def build(data: ReportData) -> Context | None:
         for reason, removed in zip(source["reason"], source["removed"], strict=True)
         if removed
     ]
-    return {"populations": populations, "lost": lost} if populations else None
+    return {"populations": populations, "lost": lost}
 
 
 SECTION = Section("sample", "Sample flow", build)
