@@ -1,9 +1,10 @@
 """Figures: the published figures' counterparts, one set a population, view and metric.
 
 Inputs: results/analysis/.
-Outputs: results/figures/{population}/{view}/{metric}/{correlation,scatter,regression,forest,contour},
-results/figures/{population}/{flow,coverage}, results/figures/{population}/specifications/{metric}, results/figures/experiments/{experiment}/{design,learning}
-and results/figures/contrast/{population}/{experiment}/{metric}, as SVG and PNG.
+Outputs: results/figures/{population}/{view}/{metric}/{correlation,scatter,regression,forest,contour};
+results/figures/{population}/{flow,coverage} and /specifications/{metric};
+results/figures/experiments/{experiment}/{design,learning};
+results/figures/contrast/{population}/{experiment}/{metric}; all as SVG and PNG.
 Reruns: for `figures` keys, all of it and the report; never a regression.
 """
 

@@ -291,7 +291,8 @@ class OptimumRegion:
 
     ``share`` counts how many draws give each nature; ``inside`` is the share of draws whose
     point is an optimum of the wanted kind within the data's range. Limits are percentiles of
-    those draws, nan when fewer than half are of that kind.
+    those draws, nan when fewer than half are of that kind, when fewer than half of the resamples
+    determine the surface, or with one cluster.
     """
 
     draws: int
@@ -352,7 +353,8 @@ def optimum_region(
         "saddle": float((proper & ~down & ~up).sum() / count),
     }
     tail = (1 - level) / 2
-    if wanted.mean() >= 0.5 if len(coefs) else False:
+    told = len(set(labels)) > 1 and len(coefs) >= draws / 2
+    if told and wanted.mean() >= 0.5:
         low, high = np.quantile(points[wanted], [tail, 1 - tail], axis=0)
     else:
         low = high = np.full(k, np.nan)

@@ -746,7 +746,8 @@ def importance(
     """Importance of the factors; signs and units change nothing.
 
     `values` are the raw factor columns of the fitted rows. Bootstrap draws that lose a term are
-    left out; the permutation measure is the mean of 20 permutations.
+    left out, and there are no limits where those are more than half; the permutation measure is
+    the mean of 20 permutations.
     """
     groups = {
         f.name: [
@@ -763,9 +764,9 @@ def importance(
     for name, at in groups.items():
         test = joint_test(fit, covariance(fit, "classical"), name, [fit.kept_names[i] for i in at])
         drawn = boot[name][np.isfinite(boot[name])]
-        low, high = (
-            np.quantile(drawn, [tail, 1 - tail]) if drawn.size else (float("nan"), float("nan"))
-        )
+        # Resamples that keep every term are no fair sample where most of them do not.
+        told = len(set(map(str, labels))) > 1 and drawn.size >= draws / 2
+        low, high = np.quantile(drawn, [tail, 1 - tail]) if told else (float("nan"), float("nan"))
         result.append(Importance(name, test.partial_r2, float(low), float(high), drop[name]))
     return result
 

@@ -353,6 +353,10 @@ def _optimum(response: Response, fit: SurfaceFit, draws: int, seed: int) -> list
         said = f"no region: not estimable: {', '.join(fit.aliased)}"
     elif not found.draws:
         said = "no region: resampled clusters do not determine the surface"
+    elif len(set(response.clusters)) < 2:
+        said = "no region: all rows belong to one cluster"
+    elif found.draws < draws / 2:
+        said = f"no region: {found.draws} of {draws} resamples determine the surface"
     elif not np.isfinite(found.low).all():
         said = f"no interior optimum: fewer than half of the resampled surfaces have a {goal}"
     else:

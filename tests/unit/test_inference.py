@@ -315,6 +315,20 @@ def test_importance_ignores_sign_and_units_and_finds_the_factor() -> None:
         assert a.permutation == pytest.approx(b.permutation, rel=1e-8, abs=1e-12)
 
 
+def test_importance_has_no_limits_where_resamples_tell_nothing(case) -> None:
+    fit, values, _ = case
+    alone = inference.importance(fit, values, ["one"] * fit.n, draws=20)
+    assert all(np.isnan([part.low, part.high]).all() for part in alone)
+    # A single row carries a level of a factor: most resamples of a design without repeats lose it.
+    few = np.arange(11)
+    small = {name: column[few] for name, column in values.items()}
+    lean = fitted(small, fit.response[few], degree=1)
+    rows = [str(i) for i in few]
+    kept = np.isfinite(inference.cluster_bootstrap(lean, rows, 100)).all(axis=1).mean()
+    found = inference.importance(lean, small, rows, draws=100)
+    assert all(np.isfinite(part.low) == (kept >= 0.5) for part in found)
+
+
 def test_random_intercept_agrees_where_there_is_no_clustering(case) -> None:
     fit, _, owners = case
     found = inference.random_intercept(fit, owners)

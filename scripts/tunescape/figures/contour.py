@@ -225,7 +225,7 @@ def _surface(
     lines = axes.contour(
         part.x, part.y, shown, levels=levels, colors=style.INK, linewidths=0.4, linestyles="solid"
     )
-    axes.clabel(lines, fontsize=style.SMALL - 1.5, fmt=lambda v: style.short_number(float(v)))
+    axes.clabel(lines, fontsize=style.SMALL - 1, fmt=lambda v: style.short_number(float(v)))
 
 
 def _no_surface(found: FittedSample, part: _Slice) -> str:
