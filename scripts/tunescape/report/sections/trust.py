@@ -9,6 +9,7 @@ from tunescape.figures.style import plain, wording
 from tunescape.report.data import MODELS, RUNS, Analysis, Nouns, ReportData
 from tunescape.report.numbers import count, fixed, is_number, p_value, percent, plural, significant
 from tunescape.report.section import Context, Section
+from tunescape.report.sections.experiments import in_words
 from tunescape.report.verdict import DOMINANT, thresholds
 
 COLLINEAR = 30.0
@@ -40,7 +41,11 @@ def build(data: ReportData) -> Context | None:
                     for group in _measures(data, name, nouns)
                 ],
                 "statements": [
-                    {"metric": wording(a.metric), "said": statements_of(a)} for a in analyses
+                    {
+                        "metric": wording(a.metric),
+                        "said": [in_words(said, data.names(name)) for said in statements_of(a)],
+                    }
+                    for a in analyses
                 ],
             }
         )
