@@ -312,9 +312,13 @@ def optimum_region(
     draws: int = 2_000,
     seed: int = 0,
     level: float = 0.95,
+    resample: inference.Resampling = "clusters",
 ) -> OptimumRegion:
-    """Bootstrap confidence region of the optimum, resampling clusters."""
-    coefs = inference.cluster_bootstrap(fit, labels, draws, seed)
+    """Bootstrap confidence region of the optimum, resampling clusters (or residuals)."""
+    if resample == "residuals":
+        coefs = inference.residual_bootstrap(fit, draws, seed)
+    else:
+        coefs = inference.cluster_bootstrap(fit, labels, draws, seed)
     # Effects and intercept do not shape the surface, and resamples with effects lack them.
     shape = [
         i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT
@@ -353,7 +357,7 @@ def optimum_region(
         "saddle": float((proper & ~down & ~up).sum() / count),
     }
     tail = (1 - level) / 2
-    told = len(set(labels)) > 1 and len(coefs) >= draws / 2
+    told = (len(set(labels)) > 1 or resample == "residuals") and len(coefs) >= draws / 2
     if told and wanted.mean() >= 0.5:
         low, high = np.quantile(points[wanted], [tail, 1 - tail], axis=0)
     else:

@@ -25,6 +25,7 @@ from tunescape.surface import INTERCEPT, SurfaceFit, invert_link
 Array = NDArray[np.float64]
 Labels = Sequence[str] | NDArray[np.str_]
 Kind = Literal["classical", "hc3", "cr3"]
+Resampling = Literal["clusters", "residuals"]
 
 # Eigenvalues of I - Q_g'Q_g lie in [0, 1]; at 0 the deletion of cluster g loses a column.
 _SINGULAR = 1e-10
@@ -598,6 +599,28 @@ def cluster_bootstrap(fit: SurfaceFit, labels: Labels, draws: int = 10_000, seed
     return result
 
 
+def residual_bootstrap(fit: SurfaceFit, draws: int = 10_000, seed: int = 0) -> Array:
+    """Coded coefficients of refits to resampled residuals, shape (draws, kept).
+
+    For designed runs, whose settings are fixed and whose errors are exchangeable: resampled
+    clusters of a small design mostly lose a term. Residuals are divided by the root of one minus
+    their leverage and centred (Davison and Hinkley, Bootstrap Methods and their Application,
+    1997, section 6.3).
+    """
+    return (_resampled_responses(fit, draws, seed) @ fit.q) @ fit.r_inverse.T
+
+
+def _resampled_responses(fit: SurfaceFit, draws: int, seed: int) -> Array:
+    """Fitted values with resampled residuals, times the roots of the weights: (draws, rows)."""
+    root = np.sqrt(fit.weights)
+    free = 1 - fit.leverage
+    usable = free > _SINGULAR
+    scaled = np.where(usable, root * fit.residuals / np.sqrt(np.where(usable, free, 1.0)), 0.0)
+    scaled = scaled - scaled.mean()
+    drawn = np.random.default_rng(seed).integers(0, fit.n, (draws, fit.n))
+    return np.asarray(root * fit.fitted + scaled[drawn], dtype=float)
+
+
 @dataclass(frozen=True)
 class _Absorbed:
     """Terms, and the response, after effects and intercept are taken out of the full sample.
@@ -742,6 +765,7 @@ def importance(
     draws: int = 1_000,
     seed: int = 0,
     level: float = 0.95,
+    resample: Resampling = "clusters",
 ) -> list[Importance]:
     """Importance of the factors; signs and units change nothing.
 
@@ -757,7 +781,7 @@ def importance(
         ]
         for f in fit.factors
     }
-    boot = _bootstrap_partial_r2(fit, labels, groups, draws, seed)
+    boot = _bootstrap_partial_r2(fit, labels, groups, draws, seed, resample)
     drop = _permutation_drop(fit, values, labels, seed)
     tail = (1 - level) / 2
     result = []
@@ -765,15 +789,25 @@ def importance(
         test = joint_test(fit, covariance(fit, "classical"), name, [fit.kept_names[i] for i in at])
         drawn = boot[name][np.isfinite(boot[name])]
         # Resamples that keep every term are no fair sample where most of them do not.
-        told = len(set(map(str, labels))) > 1 and drawn.size >= draws / 2
+        several = len(set(map(str, labels))) > 1 or resample == "residuals"
+        told = several and drawn.size >= draws / 2
         low, high = np.quantile(drawn, [tail, 1 - tail]) if told else (float("nan"), float("nan"))
         result.append(Importance(name, test.partial_r2, float(low), float(high), drop[name]))
     return result
 
 
 def _bootstrap_partial_r2(
-    fit: SurfaceFit, labels: Labels, groups: Mapping[str, list[int]], draws: int, seed: int
+    fit: SurfaceFit,
+    labels: Labels,
+    groups: Mapping[str, list[int]],
+    draws: int,
+    seed: int,
+    resample: Resampling,
 ) -> dict[str, Array]:
+    if resample == "residuals":
+        y = _resampled_responses(fit, draws, seed)
+        gram = np.broadcast_to(np.eye(fit.rank), (draws, fit.rank, fit.rank))
+        return _gains(gram, y @ fit.q, np.sum(y**2, axis=1), fit.r_inverse, groups)
     names, codes = _codes(labels, fit.n)
     count, p = len(names), fit.rank
     if fit.n_effects:

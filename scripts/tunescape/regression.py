@@ -92,6 +92,7 @@ class Specification:
     mixed: str | None
     wild_draws: int
     published_form: bool
+    designed: bool
 
 
 def read_specification(spec: Mapping[str, Any]) -> Specification:
@@ -104,7 +105,8 @@ def read_specification(spec: Mapping[str, Any]) -> Specification:
     ``weights`` (none, or a column such as n_eval), ``effects`` (columns whose levels enter as
     indicators), ``mixed`` (a column whose levels get a random intercept in a second fit),
     ``wild_draws`` (1999), ``published_form`` (false: true codes every factor linearly, the form
-    of the published tables).
+    of the published tables), ``designed`` (false: true resamples residuals instead of clusters
+    where leaving out a configuration loses a term).
 
     Raises:
         UserError: a required key is missing or a value is not one of the above.
@@ -142,6 +144,7 @@ def read_specification(spec: Mapping[str, Any]) -> Specification:
         mixed=spec.get("mixed"),
         wild_draws=int(spec.get("wild_draws", 1999)),
         published_form=published,
+        designed=bool(spec.get("designed", False)),
     )
 
 
@@ -638,6 +641,8 @@ def _summary(
     datasets: int,
 ) -> dict[str, Any]:
     dominant, share = inference.concentration(owners)
+    lost = wanted.designed and not bool(covariances["cr3"].exists.all())
+    resample: inference.Resampling = "residuals" if lost else "clusters"
     alone = [f"{i:09d}" for i in range(fit.n)]
     lagrange, bp_df, bp_p = inference.breusch_pagan(fit)
     press, press_r2 = inference.press(fit)
@@ -705,7 +710,11 @@ def _summary(
         "cook_clusters": dict(
             sorted(zip(names, map(float, cook), strict=True), key=lambda item: -item[1])[:5]
         ),
-        "importance": [asdict(i) for i in inference.importance(fit, values, clusters, draws=500)],
+        "resampling": resample,
+        "importance": [
+            asdict(i)
+            for i in inference.importance(fit, values, clusters, draws=500, resample=resample)
+        ],
         "sampling_noise": _sampling_noise(rows, wanted),
         "surface": _surface(fit, values, wanted),
     }

@@ -51,8 +51,9 @@ SURFACE_TABLES: dict[str, dict[str, str]] = {
     "fit_statistics": {"statistic": "str", "value": "str"},
     "steepest": _PATH,
     "optimum_region": {
-        "factor": "str", "goal": "str", "draws": "Int64", "share_maximum": "float64",
-        "share_minimum": "float64", "share_saddle": "float64", "share_inside": "float64",
+        "factor": "str", "goal": "str", "resampled": "str", "draws": "Int64",
+        "share_maximum": "float64", "share_minimum": "float64", "share_saddle": "float64",
+        "share_inside": "float64",
         "coded_low": "float64", "coded_high": "float64", "raw_low": "float64",
         "raw_high": "float64", "statement": "str",
     },
@@ -346,14 +347,16 @@ def _paths(response: Response, fit: SurfaceFit, walk: Any) -> list[dict[str, Any
 def _optimum(response: Response, fit: SurfaceFit, draws: int, seed: int) -> list[dict[str, Any]]:
     maximise = response.metric not in LOWER_IS_BETTER
     goal = "maximum" if maximise else "minimum"
+    resample = response.summary.get("resampling", "clusters")
     found = canonical.optimum_region(
-        fit, response.values, response.clusters, maximise=maximise, draws=draws, seed=seed
-    )
+        fit, response.values, response.clusters, maximise=maximise, draws=draws, seed=seed,
+        resample=resample,
+    )  # fmt: skip
     if fit.aliased:
         said = f"no region: not estimable: {', '.join(fit.aliased)}"
     elif not found.draws:
         said = "no region: resampled clusters do not determine the surface"
-    elif len(set(response.clusters)) < 2:
+    elif len(set(response.clusters)) < 2 and resample == "clusters":
         said = "no region: all rows belong to one cluster"
     elif found.draws < draws / 2:
         said = f"no region: {found.draws} of {draws} resamples determine the surface"
@@ -364,7 +367,7 @@ def _optimum(response: Response, fit: SurfaceFit, draws: int, seed: int) -> list
     low, high = (canonical.decode_point(fit, limit) for limit in (found.low, found.high))
     return [
         {
-            "factor": f.name, "goal": goal, "draws": found.draws,
+            "factor": f.name, "goal": goal, "resampled": resample, "draws": found.draws,
             **{f"share_{kind}": share for kind, share in found.share.items()},
             "share_inside": found.inside, "coded_low": found.low[k], "coded_high": found.high[k],
             "raw_low": low[k], "raw_high": high[k], "statement": said,

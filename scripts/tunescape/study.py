@@ -350,7 +350,14 @@ class Study:
         if population in self.experiments:
             # A run's owner is its configuration: its level would absorb every term.
             own = self._experiment_factors(population)
-            return {**shared, "factors": own, "cluster": "owner", "effects": [], "mixed": None}
+            return {
+                **shared,
+                "factors": own,
+                "cluster": "owner",
+                "effects": [],
+                "mixed": None,
+                "designed": True,
+            }
         kind, _, group = regression.effects.partition("_")
         shared["effects"] = [group] if kind == "fixed" else []
         shared["mixed"] = group if kind == "mixed" else None

@@ -315,6 +315,26 @@ def test_importance_ignores_sign_and_units_and_finds_the_factor() -> None:
         assert a.permutation == pytest.approx(b.permutation, rel=1e-8, abs=1e-12)
 
 
+def test_residual_bootstrap_has_the_classical_errors() -> None:
+    """A Box-Behnken design: resampled runs lose terms, resampled residuals keep every one."""
+    edges = [(a, b, 0) for a in (-1, 1) for b in (-1, 1)]
+    points = np.array([*edges, *np.roll(edges, 1, 1), *np.roll(edges, 2, 1), *[(0, 0, 0)] * 3])
+    values = {name: points[:, i].astype(float) for i, name in enumerate("abc")}
+    y = 1 + 0.5 * values["a"] - values["b"] ** 2 + np.random.default_rng(3).normal(0, 0.1, 15)
+    fit = fit_surface(values, y, [code_factor(k, v) for k, v in values.items()])
+    drawn = inference.residual_bootstrap(fit, 4_000, seed=1)
+    assert drawn.shape == (4_000, 10) and np.isfinite(drawn).all()
+    classical = np.sqrt(np.diag(inference.covariance(fit, "classical").matrix))
+    assert np.allclose(drawn.std(axis=0), classical, rtol=0.15)
+    assert np.allclose(drawn.mean(axis=0), fit.kept_coef, atol=4 * classical / np.sqrt(4_000))
+    runs = [str(i) for i in range(15)]
+    lost = inference.importance(fit, values, runs, draws=200)
+    kept = inference.importance(fit, values, runs, draws=200, resample="residuals")
+    assert all(np.isnan(part.low) for part in lost)
+    assert all(0 <= part.low <= part.high <= 1 for part in kept)
+    assert kept[0].low > kept[2].high
+
+
 def test_importance_has_no_limits_where_resamples_tell_nothing(case) -> None:
     fit, values, _ = case
     alone = inference.importance(fit, values, ["one"] * fit.n, draws=20)
