@@ -70,18 +70,29 @@ def test_learning_happens(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "eval_strategy"), [("linear", "end"), ("constant", "end"), ("wsd", "epoch")]
+    ("schedule", "eval_strategy", "precision"),
+    [
+        ("linear", "end", "fp32"),
+        ("linear", "epoch", "bf16"),
+        ("constant", "end", "fp32"),
+        ("wsd", "epoch", "fp32"),
+    ],
 )
 def test_alone_and_packed_give_the_same_bytes(
-    place: Path, schedule: str, eval_strategy: str
+    place: Path, schedule: str, eval_strategy: str, precision: str
 ) -> None:
-    common = {"schedule": schedule, "eval_strategy": eval_strategy, "warmup_steps": 2}
+    common = {
+        "schedule": schedule,
+        "eval_strategy": eval_strategy,
+        "precision": precision,
+        "warmup_steps": 2,
+    }
     specs = specs_of(
         place,
         *({**common, "num_epochs": n} for n in (1, 2.5, 4)),
         {**common, "method": "lora", "lora_dropout": 0.1},
     )
-    name = f"{schedule}-{eval_strategy}"
+    name = f"{schedule}-{eval_strategy}-{precision}"
     together = train(specs, place, name)
     for index, spec in enumerate(specs):
         assert train([spec], place, f"{name}-{index}")[0] == together[index]
