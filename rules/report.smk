@@ -82,6 +82,61 @@ rule write_report:
             zip,
             **STUDY.contrasts,
         ),
+        tuning_tables=expand(
+            "results/experiments/{tuning}/table.csv", tuning=STUDY.tunings
+        ),
+        tuning_trials=expand(
+            "results/experiments/{tuning}/trials.csv", tuning=STUDY.tunings
+        ),
+        tuning_summaries=expand(
+            "results/experiments/{tuning}/summary.json", tuning=STUDY.tunings
+        ),
+        tuning_importance=expand(
+            "results/experiments/{tuning}/importance.csv", tuning=STUDY.tunings
+        ),
+        tuning_effects=expand(
+            "results/experiments/{tuning}/{search}/effects.csv",
+            zip,
+            **STUDY.screenings,
+        ),
+        tuning_kept=expand(
+            "results/experiments/{tuning}/{search}/kept.json",
+            zip,
+            **STUDY.screenings,
+        ),
+        tuning_figures=[
+            *expand(
+                "results/figures/experiments/{tuning}/{figure}.svg",
+                tuning=STUDY.tunings,
+                figure=["budget", "parallel", "training"],
+            ),
+            *expand(
+                "results/figures/experiments/{tuning}/{search}/half_normal.svg",
+                zip,
+                **STUDY.screenings,
+            ),
+        ],
+        tuning_exports=expand(
+            "results/experiments/{tuning}/{search}/export/study.log",
+            zip,
+            **STUDY.searches,
+        ),
+        lora_losses=expand(
+            "results/experiments/{experiment}/lora/losses.csv",
+            experiment=STUDY.lora_experiments,
+        ),
+        lora_sizes=expand(
+            "results/experiments/{experiment}/lora/sizes.csv",
+            experiment=STUDY.lora_experiments,
+        ),
+        lora_ranks=expand(
+            "results/experiments/{experiment}/lora/ranks.csv",
+            experiment=STUDY.lora_experiments,
+        ),
+        lora_summaries=expand(
+            "results/experiments/{experiment}/lora/summary.json",
+            experiment=STUDY.lora_experiments,
+        ),
         paper_figures="resources/paper_figures.csv",
         citation="CITATION.cff",
     output:

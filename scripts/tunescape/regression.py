@@ -846,9 +846,11 @@ def plain(value: Any) -> Any:
 def adjust_family(tables: Iterable[pd.DataFrame], p_column: str = "p_cr3") -> pd.DataFrame:
     """Holm, BH and BY over one family: all estimated terms but intercepts of all tables.
 
-    Returns one row a term with its table's metric and view, in the order given.
+    Returns one row a term with its table's metric and view, in the order given; without tables
+    none.
     """
-    joined = pd.concat(list(tables), ignore_index=True)
+    none = pd.DataFrame(columns=["metric", "view", "term", "estimable", p_column])
+    joined = pd.concat(list(tables) or [none], ignore_index=True)
     joined = joined[joined["term"] != INTERCEPT].reset_index(drop=True)
     result = joined[["metric", "view", "term", "estimable"]].assign(p=joined[p_column])
     p = result["p"].to_numpy(dtype=float)
@@ -871,6 +873,9 @@ def adjust_study(coefficient_paths: Sequence[str | Path], out_family: str | Path
         read_table(path).assign(population=Path(path).parts[-4]) for path in coefficient_paths
     ]
     family = adjust_family(tables)
+    if not tables:
+        write_table(family.assign(population=None), out_family)
+        return
     joined = pd.concat(tables, ignore_index=True)
     names = joined.loc[joined["term"] != INTERCEPT, "population"].tolist()
     family.insert(0, "population", names)

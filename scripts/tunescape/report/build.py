@@ -15,8 +15,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) -> None:
     """Write the report.
 
-    Nothing is loaded when the page is opened: style and drawings are within it, and there is no
-    script. Every text that comes from a table is escaped.
+    Nothing is loaded when the page is opened: style and drawings are within it. Only a tuning study
+    brings a script, which repeats a drawing for readers to explore. Every text that comes from a
+    table is escaped.
 
     Args:
         inputs: paths, or lists of paths where several are said.
@@ -34,9 +35,17 @@ def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) 
               ``design.write_design``), ``runs`` (``.../{experiment}/runs.csv`` of
               ``experiments.collect_runs``), ``timings`` (``.../{run_id}/timing.json``);
             - optional, by contrast: ``contrasts``, ``contrast_summaries``
-              (``.../{population}/{experiment}/{metric}/contrast.csv`` and ``contrast.json``).
+              (``.../{population}/{experiment}/{metric}/contrast.csv`` and ``contrast.json``);
+            - optional, by tuning study: ``tuning_tables``, ``tuning_trials``,
+              ``tuning_summaries``, ``tuning_importance`` (``.../{tuning}/FILE`` of
+              ``tuning.results.summarise_study``), ``tuning_effects`` and ``tuning_kept``
+              (``.../{tuning}/{search}/FILE`` of ``tuning.screening.rank_factors``),
+              ``tuning_figures``, ``tuning_exports``;
+            - optional, by LoRA experiment: ``lora_losses``, ``lora_sizes``, ``lora_ranks``,
+              ``lora_summaries`` (``.../{experiment}/lora/FILE`` of ``tuning.lora``).
         out_html: the page.
-        spec: ``title``; ``populations`` and ``experiments`` (names in order); ``coverage``
+        spec: ``title``; ``populations`` and ``experiments`` (names in order); ``tunings`` (name ->
+            ``metric``, ``maximise``, ``factors`` of a tuning study); ``coverage``
             (``min_rows``, ``min_settings``); ``config`` (the whole configuration, shown at the
             end).
 

@@ -99,6 +99,8 @@ class ReportData:
 
 def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
     """Read the tables of a run; see :func:`tunescape.report.build.write_report`."""
+    import pandas as pd
+
     coefficients = by_place(inputs.get("coefficients", ()))
     named = spec.get("experiments") or [p.parent.name for p in paths(inputs.get("designs", ()))]
     experiments = tuple(dict.fromkeys(named))
@@ -124,8 +126,8 @@ def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
         experiments=experiments,
         analyses=tuple(analyses),
         flow=read_table(_one(inputs, "sample_flow")),
-        coverage=_joined(inputs, "coverage"),
-        chosen=_joined(inputs, "chosen") if "chosen" in inputs else None,
+        coverage=_joined(inputs, "coverage") if populations else pd.DataFrame(),
+        chosen=_joined(inputs, "chosen") if populations and "chosen" in inputs else None,
         published={
             path.parent.name: read_table(path) for path in paths(inputs.get("published", ()))
         },

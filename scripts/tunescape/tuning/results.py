@@ -16,13 +16,11 @@ from tunescape.tables import read_table, write_json, write_table
 from tunescape.tuning import selection
 from tunescape.tuning.curves import budget_curves, compare_starts
 from tunescape.tuning.grid import Setting, best_setting, by_setting
-from tunescape.tuning.rounds import complete_trials
 from tunescape.tuning.screening import replicate_noise
-from tunescape.tuning.study import TuningStudy, read_study
+from tunescape.tuning.study import TuningStudy, read_study, trial_folder
 from tunescape.tuning.trials import (
-    PREDICTIONS,
-    RUN,
     Trial,
+    complete_trials,
     read_trials,
     require_finished,
     settings_key,
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Bools = NDArray[np.bool_]
+
+PREDICTIONS = "predictions.csv"
 
 RESULT_COLUMNS: dict[str, str] = {
     "candidate": "str",
@@ -281,13 +281,18 @@ def read_correct(root: str | Path, trial: Trial) -> Bools | None:
     The file has one line a row, in the evaluation set's order, with the columns ``label`` and
     ``prediction``. ``None`` when there is none.
     """
-    path = Path(root) / trial.search / trial.place / RUN / PREDICTIONS
+    path = run_folder(root, trial) / PREDICTIONS
     if not path.is_file():
         return None
     table = read_table(path)
     if not {"label", "prediction"} <= set(table.columns):
         raise UserError("no such columns", where=str(path), expected="label, prediction")
     return np.asarray(table["label"].astype(str) == table["prediction"].astype(str), dtype=bool)
+
+
+def run_folder(root: str | Path, trial: Trial) -> Path:
+    """Where a trial's run lies."""
+    return trial_folder(root, trial.search, trial.round, trial.number)
 
 
 def correct_selection(
@@ -384,7 +389,7 @@ def best_history(
     parts, seen = [], set()
     for trial in complete_trials(study, trials):
         same = all(trial.settings[f.name] == best[f.name] for f in study.factors)
-        path = Path(root) / trial.search / trial.place / RUN / "history.csv"
+        path = run_folder(root, trial) / "history.csv"
         if not same or trial.run_id in seen or not path.is_file():
             continue
         seen.add(trial.run_id)

@@ -7,11 +7,13 @@ from tunescape.report.sections import (
     coverage,
     experiments,
     figures,
+    lora,
     method,
     published,
     regressions,
     sample,
     trust,
+    tuning,
 )
 
 SECTIONS: tuple[Section, ...] = (
@@ -22,6 +24,8 @@ SECTIONS: tuple[Section, ...] = (
     regressions.SECTION,
     published.SECTION,
     experiments.SECTION,
+    tuning.SECTION,
+    lora.SECTION,
     contrast.SECTION,
     figures.SECTION,
     method.SECTION,

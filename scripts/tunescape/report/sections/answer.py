@@ -26,7 +26,9 @@ def build(data: ReportData) -> Context:
         "factors": listed(map(wording, factors)),
         "metrics": listed(map(wording, metrics)),
         "verdicts": verdicts,
+        "mined": bool(data.populations),
         "experiments": bool(data.experiments),
+        "tunings": list(data.spec.get("tunings", {})),
     }
 
 
