@@ -14,7 +14,7 @@ from tunescape.errors import UserError
 from tunescape.factors import Value
 from tunescape.tables import read_table, write_json, write_table
 from tunescape.tuning import selection
-from tunescape.tuning.curves import budget_curves, compare_starts
+from tunescape.tuning.curves import bounds_of, budget_curves, compare_starts
 from tunescape.tuning.grid import Setting, best_setting, by_setting
 from tunescape.tuning.screening import replicate_noise
 from tunescape.tuning.study import TuningStudy, read_study, trial_folder
@@ -206,6 +206,7 @@ def _row(
     own = _seeds(fresh, best.settings)
     reference = _seeds(fresh, base.settings)
     confirmed = selection.mean_interval(list(own.values())) if own else (nan, nan, nan)
+    least, most = bounds_of(study.metric)
     gain = found_gain(study, best, base, root)
     again = None
     shared = sorted(own.keys() & reference.keys())
@@ -224,16 +225,16 @@ def _row(
         "correction": corrected.statement if corrected else "",
         "seeds": len(own),
         "confirmed": confirmed[0],
-        "confirmed_low": confirmed[1],
-        "confirmed_high": confirmed[2],
+        "confirmed_low": max(confirmed[1], least),
+        "confirmed_high": min(confirmed[2], most),
         "gain": best.mean - base.mean,
         "gain_examples": gain.examples if gain else nan,
         "gain_low": gain.low if gain else nan,
         "gain_high": gain.high if gain else nan,
         "gain_method": gain.method if gain else "",
         "confirmed_examples": again.examples if again else nan,
-        "confirmed_examples_low": again.low if again else nan,
-        "confirmed_examples_high": again.high if again else nan,
+        "confirmed_examples_low": max(again.low, -again.rows) if again else nan,
+        "confirmed_examples_high": min(again.high, again.rows) if again else nan,
         "n_eval": float(n_eval) if n_eval else nan,
         "settings": ", ".join(f"{k} {_short(v)}" for k, v in best.settings.items()),
         **best.settings,

@@ -12,7 +12,7 @@ from tunescape.figures.style import plain, short_number, wording
 from tunescape.report.data import ReportData, by_folder, paths
 from tunescape.report.numbers import aligned, count, fixed, is_number, listed, plural
 from tunescape.report.section import Context, Plot, Section, plot_id, slug
-from tunescape.report.sections.experiments import in_words
+from tunescape.report.sections.experiments import capitalised, in_words
 from tunescape.report.svg import inline_svg
 from tunescape.tables import read_json, read_table
 from tunescape.tuning.interactive import parallel_data, parallel_snippet
@@ -51,7 +51,7 @@ def build(data: ReportData) -> Context | None:
                 "n_eval": count(table["n_eval"].iloc[0]),
                 "rows": result_rows(table),
                 "settings": setting_rows(table, factors),
-                "statements": [in_words(said, factors) for said in summary["statements"]],
+                "statements": [_named(in_words(s, factors)) for s in summary["statements"]],
                 "screenings": _screenings(data, name, factors, figures),
                 "importance": _importance(read_table(tables["importance"][name])),
                 "budget": _plot(figures, name, "budget", _budget_alt(name)),
@@ -87,6 +87,13 @@ def candidate_name(name: str) -> str:
     said = [f"{STAGES.get(kind, kind)}{' ' + number if number else ''}"]
     said += [f"{part} start" if part in ("warm", "cold") else f"repeat {part[1:]}" for part in rest]
     return ", ".join(said)
+
+
+def _named(statement: str) -> str:
+    """A statement about a candidate with the candidate in words."""
+    name, colon, rest = statement.partition(": ")
+    known = name in CANDIDATES or name.split("-")[0].rstrip("0123456789") in STAGES
+    return candidate_name(name) + colon + rest if known and " " not in name else statement
 
 
 def result_rows(table: pd.DataFrame) -> list[dict[str, str]]:
@@ -165,7 +172,7 @@ def _facts(
     for stage, part in trials.groupby("search", sort=False):
         facts.append(
             (
-                candidate_name(str(stage)).capitalize(),
+                capitalised(candidate_name(str(stage))),
                 f"{plural(len(part), 'trial')} in {plural(part['round'].nunique(), 'round')}",
             )
         )
@@ -173,7 +180,7 @@ def _facts(
         values = sorted(set(trials[factor].dropna()))
         few = len(values) <= 3
         said = [_setting(v) for v in (values if few else (values[0], values[-1]))]
-        facts.append((wording(factor).capitalize(), (", " if few else " to ").join(said)))
+        facts.append((capitalised(wording(factor)), (", " if few else " to ").join(said)))
     held = dict(told.get("fixed") or {})
     if held:
         said = [f"{wording(key)} {_setting(value)}" for key, value in held.items()]
@@ -232,8 +239,7 @@ def _importance(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _drawings(data: ReportData) -> list[Path]:
-    found = [path for path in paths(data.inputs.get("tuning_figures", ())) if path.suffix == ".svg"]
-    return found
+    return [path for path in paths(data.inputs.get("tuning_figures", ())) if path.suffix == ".svg"]
 
 
 def _plot(figures: Mapping[tuple[str, ...], Path], name: str, kind: str, alt: str) -> Plot | None:
