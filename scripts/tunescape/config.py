@@ -273,7 +273,7 @@ class Experiment(Section):
         None,
         min_length=1,
         description="Stages of a tuning study, in order, each `screen`, `grid`, `bayes`, "
-        "`surface` or `confirm` with its options; see [methods.md](methods.md#stages).",
+        "`surface` or `confirm` with its options; see [methods.md](methods.md#tuning).",
     )
     metric: TunedMetric | None = Field(
         None, description="What `stages` tune: accuracy unless stated; a loss is minimised."
