@@ -85,3 +85,15 @@ def test_make_puts_the_library_on_the_environments_path(root: Path, tmp_path: Pa
         check=True,
     )
     assert done.stdout.strip() == str(root / "scripts" / "tunescape" / "__init__.py")
+
+
+def test_commands_of_the_documents_are_there(root: Path) -> None:
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(re.findall(r"python -m (tunescape[\w.]*)", text))
+    assert {"tunescape.audit", "tunescape.snapshot"} <= named
+    for module in named:
+        place = root / "scripts" / Path(*module.split("."))
+        source = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+        assert "__main__" in source.read_text(encoding="utf-8"), module
+    assert "cd scripts" not in text and "PYTHONPATH" not in text
