@@ -39,7 +39,7 @@ rule select_population:
 
 rule account_models:
     input:
-        source="results/hub/source.json",
+        source=source_report,
         flows=expand(
             "results/analysis/{population}/sample_flow.csv",
             population=STUDY.populations,

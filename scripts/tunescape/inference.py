@@ -966,3 +966,13 @@ def concentration(labels: Iterable[str]) -> tuple[str, float]:
     names, counts = np.unique(np.asarray(text), return_counts=True)
     first = int(np.argmax(counts))
     return str(names[first]), float(counts[first] / counts.sum())
+
+
+def effective_clusters(labels: Iterable[str]) -> float:
+    """How many clusters of equal size weigh as much as these, ``n^2 / sum n_g^2``; nan for none.
+
+    Uneven clusters carry less than their number (Kish, Survey Sampling, 1965): with one of all
+    rows but one, tests rest on little more than 1.
+    """
+    counts = np.unique(np.asarray([str(label) for label in labels]), return_counts=True)[1]
+    return float(counts.sum() ** 2 / np.sum(counts**2)) if counts.size else float("nan")

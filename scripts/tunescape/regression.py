@@ -657,6 +657,7 @@ def _summary(
         "owners": len(set(owners)),
         "datasets": datasets,
         "clusters": covariances["cr3"].clusters,
+        "clusters_effective": inference.effective_clusters(clusters),
         "dominant_owner": {"owner": dominant, "share": share},
         "terms": [t.name for t in fit.terms],
         "rank": fit.rank,
@@ -933,9 +934,11 @@ def plain(value: Any) -> Any:
 def adjust_family(tables: Iterable[pd.DataFrame], p_column: str = "p_cr3") -> pd.DataFrame:
     """Holm, BH and BY over one family: all estimated terms but intercepts of all tables.
 
-    Returns one row a term with its table's metric and view, in the order given.
+    Returns one row a term with its table's metric and view, in the order given; without tables
+    none.
     """
-    joined = pd.concat(list(tables), ignore_index=True)
+    none = pd.DataFrame(columns=["metric", "view", "term", "estimable", p_column])
+    joined = pd.concat(list(tables) or [none], ignore_index=True)
     joined = joined[joined["term"] != INTERCEPT].reset_index(drop=True)
     result = joined[["metric", "view", "term", "estimable"]].assign(p=joined[p_column])
     p = result["p"].to_numpy(dtype=float)
@@ -980,6 +983,8 @@ def adjust_study(
         family.insert(0, "population", names["population"].tolist())
         family.insert(4, "error", names["error"].tolist())
         adjusted.append(family)
+    if not adjusted:
+        adjusted = [adjust_family([], "p").assign(population=None, error=None)]
     write_table(pd.concat(adjusted, ignore_index=True), out_family)
 
 

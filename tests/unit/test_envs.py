@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 CONDA_NAMES = {"pytorch": "torch"}
-FILES = ("analysis", "figures", "hub", "report", "training")
+FILES = ("analysis", "figures", "hub", "report", "training", "tuning")
 LOCKS = ("lock.txt", "lock-dev.txt", "lock-nodeps.txt")
 
 
@@ -40,6 +40,9 @@ def test_conda_file_pins_what_the_lock_pins(root: Path, name: str) -> None:
             assert version == "3.11"
         else:
             assert locked[CONDA_NAMES.get(package, package)] == version, item
+    for extra in [item["pip"] for item in stated["dependencies"] if isinstance(item, dict)]:
+        for package, _, version in (line.partition("==") for line in extra):
+            assert package.startswith("--requirement") or locked[package] == version, package
 
 
 def test_every_conda_file_is_checked_and_used(root: Path) -> None:

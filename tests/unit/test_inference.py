@@ -400,3 +400,9 @@ def test_bootstrap_with_effects_equals_refits_with_indicators(group: str) -> Non
 
 def test_concentration_names_the_largest() -> None:
     assert inference.concentration(["b", "a", "b", "a", "c"]) == ("a", 0.4)
+
+
+def test_effective_clusters_are_as_many_as_equal_ones_weigh() -> None:
+    assert inference.effective_clusters("aabbcc") == 3
+    assert inference.effective_clusters(["a"] * 9 + ["b"]) == pytest.approx(100 / 82)
+    assert np.isnan(inference.effective_clusters([]))

@@ -113,7 +113,7 @@ def after_design() -> list[str]:
     return [*jobs("design_experiment", experiment=[EXPERIMENT]), *after_training()]
 
 
-def configure(*keys: str, value: object) -> Callable[[Path], None]:
+def configure(*keys: str | int, value: object) -> Callable[[Path], None]:
     """An edit of config.yaml."""
 
     def edit(project: Path) -> None:

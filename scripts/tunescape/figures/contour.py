@@ -205,15 +205,20 @@ def _held(rows: Sample, shown: Sequence[str]) -> str:
 def _surface(
     axes: Axes, found: FittedSample, part: _Slice, kind: str, norm: Normalize, colours: Colormap
 ) -> None:
-    """Colours and contours, pale outside the hull; fewer lines of the error."""
+    """Colours and contours, pale outside the hull; fewer lines of the error.
+
+    The sheet below stays white on a dark page, so that pale colours and black lines stay legible.
+    """
+    from matplotlib.colors import ListedColormap
     from matplotlib.patches import Polygon
     from matplotlib.ticker import MaxNLocator
 
     shown: Array = getattr(part, kind)
     hull = Polygon(_hull(found, part), transform=axes.transData)
-    for clip, alpha in ((None, 0.25), (hull, 1.0)):
+    sheet = ListedColormap([style.ON_DARK])
+    for tints, clip, alpha in ((sheet, None, 1.0), (colours, None, 0.25), (colours, hull, 1.0)):
         mesh = axes.pcolormesh(
-            part.x, part.y, shown, norm=norm, cmap=colours, alpha=alpha, shading="nearest",
+            part.x, part.y, shown, norm=norm, cmap=tints, alpha=alpha, shading="nearest",
             rasterized=True, linewidth=0,
         )  # fmt: skip
         if clip is not None:
@@ -222,7 +227,13 @@ def _surface(
         norm.vmin or 0.0, norm.vmax or 0.0
     )
     lines = axes.contour(
-        part.x, part.y, shown, levels=levels, colors=style.INK, linewidths=0.4, linestyles="solid"
+        part.x,
+        part.y,
+        shown,
+        levels=levels,
+        colors=style.ON_LIGHT,
+        linewidths=0.4,
+        linestyles="solid",
     )
     axes.clabel(lines, fontsize=style.SMALL - 1, fmt=lambda v: style.short_number(float(v)))
 
