@@ -1,10 +1,16 @@
 """Helpers that every stage shares: the checked study, and the one parameter of each rule."""
 
+import os
 import sys
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "scripts"))
+# Jobs inherit this: a script imports the library beside it, whatever its environment holds.
+LIBRARY = str(ROOT / "scripts")
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+sys.path.insert(0, LIBRARY)
 
 from tunescape.errors import UserError
 from tunescape.study import load_study
