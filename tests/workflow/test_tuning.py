@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from harness import ROOT, copy_project, snakemake
 from test_reruns import changed_copy, configure, jobs
 from tunescape.tables import read_json
+from tunescape.training.run import _token
 
 TUNING = "mrpc-tuning"
 PLACE = f"results/experiments/{TUNING}"
@@ -151,16 +154,24 @@ def trainers(project: Path) -> list[int]:
     return found
 
 
-def start_until(project: Path, target: str, finished: int) -> subprocess.Popen[bytes]:
-    """Start the workflow and wait until it has so many finished runs, and is in training."""
+def start(project: Path, target: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", target]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=project, start_new_session=True, **quiet)
-    deadline = time.monotonic() + 120
-    while len(store(project)) < finished and time.monotonic() < deadline:
-        assert process.poll() is None, "it ended before it was killed"
-        time.sleep(0.005)
-    return process
+    return subprocess.Popen(command, cwd=project, start_new_session=True, **quiet)
+
+
+def wait_for(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not ready():
+        assert time.monotonic() < deadline, "it takes too long"
+        time.sleep(0.02)
+
+
+def hold(tuned: Path, project: Path, search: str) -> FileLock:
+    """A hold on the trial that a round trains last, by which the round stays in its middle."""
+    trials = read_json(tuned / PLACE / search / "round-1.json")["trials"]
+    last = max(trials, key=lambda trial: trial["run_id"])
+    return FileLock(project / "work/runs/locks" / f"{_token(last['spec'], 'auto')}.lock")
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc to find trainers in")
@@ -172,20 +183,25 @@ def test_killed_in_mid_round_it_resumes_and_ends_as_if_undisturbed(
     for search in ("grid", "bayes-cold"):
         shutil.rmtree(project / PLACE / search)
     target = f"{PLACE}/bayes-cold/export/trials.csv"
-
-    # The workflow dies in the grid's round; its trainer lives on.
-    workflow = start_until(project, target, 1)
-    os.kill(workflow.pid, signal.SIGKILL)
-    workflow.wait()
-    first = store(project)
-    assert 1 <= len(first) < 4 and not (project / PLACE / "grid/round-1").exists()
-    assert snakemake(project, "--unlock").returncode == 0
-
-    # The trainer dies in the search's round.
-    workflow = start_until(project, target, 5)
-    for trainer in trainers(project):
-        os.kill(trainer, signal.SIGKILL)
-    assert workflow.wait(120) != 0
+    with hold(tuned, project, "bayes-cold"):
+        with hold(tuned, project, "grid"):
+            # The workflow dies in the grid's round; its trainer lives on.
+            workflow = start(project, target)
+            wait_for(lambda: len(store(project)) == 3)
+            os.kill(workflow.pid, signal.SIGKILL)
+            workflow.wait()
+            first = store(project)
+            assert len(first) == 3 and len(trainers(project)) == 1
+            assert not (project / PLACE / "grid/round-1").exists()
+            assert snakemake(project, "--unlock").returncode == 0
+            # The next one's trainer waits for the same trial.
+            workflow = start(project, target)
+            wait_for(lambda: len(trainers(project)) == 2)
+        # The trainer dies in the search's round.
+        wait_for(lambda: len(store(project)) == 5)
+        for trainer in trainers(project):
+            os.kill(trainer, signal.SIGKILL)
+        assert workflow.wait(120) != 0
     second = store(project)
     assert len(second) == 5 and first.items() <= second.items()
 

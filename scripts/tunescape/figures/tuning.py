@@ -66,7 +66,7 @@ def draw_half_normal(effects: str | Path, outputs: Paths, metric: str, dpi: int 
         y = table["absolute"].to_numpy(dtype=float)
         kept = table["kept"].to_numpy(dtype=bool)
         se = float(table["se"].median())
-        edge = float(x.max()) * 1.15
+        edge = float(x.max()) * 1.25
         if np.isfinite(se) and se > 0:
             axes.plot([0, edge], [0, se * edge], color=style.MUTED, linewidth=0.8, zorder=0)
         for mask, colour, mark, said in (
@@ -81,9 +81,9 @@ def draw_half_normal(effects: str | Path, outputs: Paths, metric: str, dpi: int 
                     {} if chosen else {"rotation": 60, "rotation_mode": "anchor"}
                 )
                 axes.annotate(
-                    style.wording(str(name)), (px, py), xytext=(-4, 4) if chosen else (2, 5),
-                    fontsize=style.SMALL, textcoords="offset points",
-                    ha="right" if chosen else "left", color=style.INK, **turned,
+                    style.wording(str(name)), (px, py), xytext=(5, -2) if chosen else (2, 5),
+                    fontsize=style.SMALL, textcoords="offset points", ha="left",
+                    color=style.INK, **turned,
                 )  # fmt: skip
         axes.set_xlim(0, edge)
         axes.set_ylim(0, 1.15 * max(float(y.max()), 1e-12))

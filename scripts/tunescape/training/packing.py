@@ -57,8 +57,9 @@ def count_rows(task: Mapping[str, Any]) -> tuple[int, int, float]:
     Estimates (lines and bytes; a Hub data set gets 10,000 and 1,000 rows): they decide how runs
     are packed and what progress says, never a result.
     """
+    most = task["validation_size"]
     if not task["files"]:
-        return 10_000, 1_000, DEFAULT_TOKENS
+        return 10_000, most or 1_000, DEFAULT_TOKENS
     rows, size = {}, 0
     for split, paths in task["files"].items():
         rows[split] = 0
@@ -73,8 +74,9 @@ def count_rows(task: Mapping[str, Any]) -> tuple[int, int, float]:
     train = max(1, rows.get(task["train_split"], 0))
     if task["holdout"] is not None:
         held = max(1, round(train * task["holdout"]))
-        return max(1, train - held), held, tokens
-    return train, max(1, rows.get(task["validation_split"], 0)), tokens
+        return max(1, train - held), min(held, most or held), tokens
+    held = max(1, rows.get(task["validation_split"], 0))
+    return train, min(held, most or held), tokens
 
 
 @lru_cache(maxsize=256)

@@ -269,7 +269,8 @@ def _said(
     stage: str, mean: float, low: float, high: float, pairs: int, budget: int, overlap: bool
 ) -> str:
     verb = "saved" if mean >= 0 else "lost"
-    text = f"{stage}: the warm start {verb} {abs(mean):.1f} of {budget} runs"
+    many = f"{abs(mean):.1f}" if mean else "none"
+    text = f"{stage}: the warm start {verb} {many} of {budget} runs"
     if math.isfinite(low):
         decided = low > 0 or high < 0
         text += f" (95 % {low:.1f} to {high:.1f}, {pairs} pairs"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescape.errors import UserError
 from tunescape.tables import read_json, read_table, write_json, write_table
+from tunescape.tuning.curves import BOUNDS
 from tunescape.tuning.selection import mean_interval
 
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ def _grouped(frame: pd.DataFrame, keys: Sequence[str], measures: Sequence[str]) 
             values = pd.to_numeric(part[name]).dropna().to_list()
             nothing = (math.nan, math.nan, math.nan)
             mean, low, high = mean_interval(values) if values else nothing
-            row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            # Student's limits of two seeds reach beyond what can be.
+            least, most = BOUNDS.get(name, (0.0, math.inf))
+            row |= {name: mean, f"{name}_low": max(low, least), f"{name}_high": min(high, most)}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -111,6 +111,8 @@ def _facts(
     if fixed_settings:
         facts.append(("Held fixed", ", ".join(fixed_settings)))
     for column, said in (("n_train", "Training rows"), ("n_eval", "Evaluation rows")):
+        if said in dict(facts):
+            continue
         sizes = sorted(set(runs[column].dropna())) if column in runs else []
         if sizes:
             ends = dict.fromkeys((sizes[0], sizes[-1]))

@@ -107,7 +107,7 @@ def result_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             "confirmed_examples",
             "confirmed_examples_low",
             "confirmed_examples_high",
-            1,
+            0,
         )
         rows.append(
             {
