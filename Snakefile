@@ -18,9 +18,16 @@ report: "report/workflow.rst"
 
 localrules:
     all,
+    discover,
 
 
 rule all:
     default_target: True
     input:
         "results/report.html",
+
+
+# Opt-in: writes the pinned list of models anew (`hub.models`).
+rule discover:
+    input:
+        "results/hub/discovered.json",

@@ -40,6 +40,7 @@ rule select_population:
 rule account_models:
     input:
         source="results/hub/source.json",
+        harvest=STUDY.live("results/hub/harvest_flow.csv"),
         flows=expand(
             "results/analysis/{population}/sample_flow.csv",
             population=STUDY.populations,

@@ -292,7 +292,7 @@ def _impossible(parsed: pd.DataFrame) -> dict[str, list[str]]:
 
 def _exclude_reason(row: Row, status: str) -> str | None:
     if status != "ok":
-        return "unreadable_card" if status.startswith("failed") else "no_card"
+        return "unreadable_card" if status.startswith("failed") else status.replace(" ", "_")
     if all(row[name] is None for name in _SETTINGS):
         return "no_hyperparameters"
     if all(row[name] is None for name in METRICS):

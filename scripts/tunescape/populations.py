@@ -161,7 +161,10 @@ def write_sample(
 
 
 def account_models(
-    source_report: str | Path, flow_paths: Sequence[str | Path], out_flow: str | Path
+    source_report: str | Path,
+    flow_paths: Sequence[str | Path],
+    out_flow: str | Path,
+    harvest_flows: Sequence[str | Path] = (),
 ) -> None:
     """Write one sample flow: from the source's records to models, then population by population.
 
@@ -169,10 +172,12 @@ def account_models(
         source_report: JSON of ``sources.split_source``.
         flow_paths: flows of :func:`write_sample`.
         out_flow: CSV of ``schemas.FLOW_COLUMNS``.
+        harvest_flows: flows of what came before the source: discovery and harvest.
     """
     import pandas as pd
 
-    flows = [source_flow(read_json(source_report)), *map(read_table, flow_paths)]
+    flows = [*map(read_table, harvest_flows), source_flow(read_json(source_report))]
+    flows += map(read_table, flow_paths)
     write_table(pd.concat(flows, ignore_index=True), out_flow, FLOW_COLUMNS)
 
 

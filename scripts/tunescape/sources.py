@@ -109,19 +109,22 @@ def read_source(kind: str, path: str | Path, report: SourceReport) -> Iterator[d
 
     Args:
         kind: ``cards`` (JSON Lines of ``{id, info, readme}``, plain or gzip, or parquet with
-            ``modelId`` and ``card``; a folder of such files is read in order of name) or
-            ``snapshot`` (JSON Lines of raw records that hold facts and no text).
+            ``modelId`` and ``card``; a folder of such files is read in order of name),
+            ``snapshot`` (JSON Lines of raw records that hold facts and no text) or ``hub`` (the
+            same of what a harvest saved).
         path: the dump; its format is found from its first bytes.
         report: counts what is read and what is refused.
 
     Raises:
         UserError: when the file is missing, cut off, or not of the stated kind.
     """
-    if kind == "snapshot":
+    if kind in ("snapshot", "hub"):
         yield from _read_snapshot(Path(path), report)
         return
     if kind != "cards":
-        raise UserError(f"unknown source '{kind}'", where=str(path), expected="cards or snapshot")
+        raise UserError(
+            f"unknown source '{kind}'", where=str(path), expected="cards, snapshot or hub"
+        )
     for file in _files(Path(path)):
         reader = _read_parquet if _starts(file, _PARQUET) else _read_json_lines
         yield from reader(file, report)

@@ -17,9 +17,10 @@ from typing import Any
 from tunescape.config import Config, experiment_spec, load_config, merge, read_config
 from tunescape.digests import code_digest
 from tunescape.factors import read_factors
-from tunescape.hub import bucket_names
+from tunescape.hub import bucket_names, name_of
 
 CONFIG_FILE = "config.yaml"
+HARVEST = "results/hub/harvest.jsonl.gz"
 
 Spec = dict[str, Any]
 
@@ -168,6 +169,41 @@ class Study:
     def _draw_contrast(self, population: str, experiment: str, metric: str) -> Spec:
         told = self._contrast_arms(population, experiment, metric)
         return {**told, "dpi": self.config.figures.dpi}
+
+    @property
+    def dump(self) -> str:
+        """The file that models are read from: a dump, the snapshot, or what a harvest saved."""
+        live = self.config.hub.source == "hub"
+        return HARVEST if live else self.config.hub.path
+
+    @property
+    def pinned(self) -> list[str]:
+        """The pinned list of models, where there is one."""
+        path = self.config.hub.models
+        return [path] if Path(path).exists() else []
+
+    @property
+    def base_models(self) -> list[str]:
+        """Base models to look for on the Hub: as stated, or those that populations name."""
+        named = [name for p in self.config.populations.values() for name in p.base_model]
+        plain = [name for name in named if not re.search(r"[*?\[]", name)]
+        return self.config.discovery.base_models or list(dict.fromkeys(plain))
+
+    def live(self, *paths: str) -> list[str]:
+        """These paths in a study of the live Hub; none in any other."""
+        return list(paths) if self.config.hub.source == "hub" else []
+
+    def _fetch_models(self) -> Spec:
+        hub, discovery = self.config.hub, self.config.discovery
+        search = discovery.search
+        return {
+            **hub.model_dump(exclude={"source", "path", "buckets"}),
+            "base_models": self.base_models,
+            "search": [name_of(base) for base in self.base_models] if search is None else search,
+        }
+
+    def _discover_models(self) -> Spec:
+        return {**self.config.discovery.model_dump(), **self._fetch_models()}
 
     def _split_source(self) -> Spec:
         return {"source": self.config.hub.source, "buckets": self.buckets}
