@@ -35,7 +35,7 @@ from tunescape.errors import UserError
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that say to try again."""
 
-_HEX_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ERROR_BYTES = 1 << 16
 
 
@@ -140,6 +140,7 @@ class PoliteClient(httpx2.Client):
         self.gate = gate
         self.sent = 0
         self.retried = 0
+        self._tags_are_digests: bool | None = None
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request, again where that can help.
@@ -147,7 +148,18 @@ class PoliteClient(httpx2.Client):
         Raises:
             NetworkFailed: when the last attempt failed, too.
         """
-        return self._persist(str(request.url), lambda: self._send_once(request, **options))
+
+        def attempt() -> httpx2.Response:
+            response = self._send_once(request, **options)
+            if response.status_code == 200 and "json" in response.headers.get("content-type", ""):
+                # A wrong Content-Length cuts an answer off without any other sign.
+                try:
+                    response.json()
+                except ValueError:
+                    raise httpx2.RemoteProtocolError("the answer is not JSON") from None
+            return response
+
+        return self._persist(str(request.url), attempt)
 
     def download(self, url: str, headers: Mapping[str, str], limit: int) -> Answer:
         """Get a file into memory, checked against its entity tag where that is a digest.
@@ -161,20 +173,18 @@ class PoliteClient(httpx2.Client):
             NetworkFailed: when the last attempt failed, too.
         """
         found: Answer | None = None
-        damaged: bytes | None = None
+        misfits: list[bytes] = []
 
         def attempt() -> httpx2.Response:
-            nonlocal found, damaged
+            nonlocal found
             request = self.build_request("GET", url, headers=dict(headers))
             response = self._send_once(request, stream=True)
             try:
                 found = _answer(response, limit)
             finally:
                 response.close()
-            # Some servers give tags that only look like digests: what comes twice is the file.
-            if found.body is not None and not _intact(found) and found.body != damaged:
-                damaged = found.body
-                raise httpx2.RemoteProtocolError("the file does not fit its entity tag")
+            if found.body is not None and _DIGEST.fullmatch(found.etag or ""):
+                self._check(found, misfits)
             return response
 
         try:
@@ -186,6 +196,21 @@ class PoliteClient(httpx2.Client):
 
     def _send_once(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         return super().send(request, **options)
+
+    def _check(self, answer: Answer, misfits: list[bytes]) -> None:
+        """Refuse a file that does not fit its tag, where tags are known to be digests.
+
+        Mirrors give tags that only look like digests: there, what comes three times is the file.
+        """
+        assert answer.body is not None
+        if intact(answer.body, answer.etag or ""):
+            self._tags_are_digests = True
+        elif self._tags_are_digests is not False:
+            misfits.append(answer.body)
+            same = len(misfits) == 3 and len(set(misfits)) == 1
+            if self._tags_are_digests or not same:
+                raise httpx2.RemoteProtocolError("the file does not fit its entity tag")
+            self._tags_are_digests = False
 
     def _persist(self, url: str, attempt: Callable[[], httpx2.Response]) -> httpx2.Response:
         policy, tries, waited = self.policy, 0, 0.0
@@ -320,11 +345,8 @@ def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
     return b"".join(parts), False
 
 
-def _intact(answer: Answer) -> bool:
-    """Whether a file has the digest that its tag states: of git, or of large files."""
-    tag, body = answer.etag or "", answer.body or b""
-    if not _HEX_DIGEST.fullmatch(tag):
-        return True
+def intact(body: bytes, tag: str) -> bool:
+    """Whether a file has the digest that its tag states: SHA-256 of large files, else git's."""
     if len(tag) == 64:
         return hashlib.sha256(body).hexdigest() == tag
     return git_digest(body) == tag
