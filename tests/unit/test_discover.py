@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,8 @@ def test_children_of_a_base_are_pinned_sorted(hub_cases: dict[str, Any]) -> None
     found = hub_cases["discover"]
     names = [model.split("/")[1] for model, *_ in found["pins"]]
     assert names == [
-        "my-sst-2-english-tuned",
-        "plain-0",
-        "plain-3",
-        "plain-6",
-        "bare",
-        "plain-1",
-    ] + [
-        "plain-4",
-        "plain-2",
-        "plain-5",
+        *("my-sst-2-english-tuned", "plain-0", "plain-3", "plain-6"),
+        *("bare", "plain-1", "plain-4", "plain-2", "plain-5"),
     ]
     assert found["sorted"] and found["revisions"]
     assert all(base == BASE and relation == "finetune" for _, base, relation, _ in found["pins"])
@@ -52,14 +45,12 @@ def test_old_cards_are_found_by_name_and_confirmed_from_their_sentence(
 
 def test_every_filter_is_counted_and_the_flow_adds_up(hub_cases: dict[str, Any]) -> None:
     flow = hub_cases["discover"]["flow"]
-    assert [step for step, *_ in flow] == (
-        ["discover", *["base model"] * 3, "state", "task", "library", "date", *["card"] * 3]
-        + ["discover"]
-    )
+    steps = ["discover", *["base model"] * 3, "state", "task", "library", "date", *["card"] * 3]
+    assert [step for step, *_ in flow] == [*steps, "discover"]
     reasons = {reason for _, reason, *_ in flow}
     assert {"relation: adapter", "relation: quantized", "other task", "disabled"} < reasons
     assert "modified before 2022-01-01" in reasons
-    for (*_, after, _), (_, _, before, *_) in zip(flow, flow[1:], strict=False):
+    for (*_, after, _), (_, _, before, *_) in pairwise(flow):
         assert after == before
     assert all(before - removed == after for _, _, before, after, removed in flow)
     assert flow[0][3] == 19 and flow[-1][3] == 9

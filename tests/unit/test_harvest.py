@@ -263,7 +263,7 @@ def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_wrong_list_is_one_message(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "models.tsv"
     path.write_text(text)
-    with pytest.raises(UserError, match=".") as error:
+    with pytest.raises(UserError) as error:
         read_pins(path)
     assert says in str(error.value)
 
