@@ -480,9 +480,17 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 # YAML 1.1 takes `1e-5` for a string; editors and people take it for a number.
-_UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+_SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
+_UniqueKeyLoader.add_implicit_resolver("tag:yaml.org,2002:float", _SCIENTIFIC, list("-+0123456789"))
+
+
+def with_numbers(data: Any) -> Any:
+    """Data that another YAML reader read, with ``1e-5`` as the number that it is."""
+    if isinstance(data, Mapping):
+        return {key: with_numbers(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [with_numbers(value) for value in data]
+    return float(data) if isinstance(data, str) and _SCIENTIFIC.match(data) else data
 
 
 def _refuse(problems: Sequence[str], source: str) -> UserError:

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tunescape.config import Config, experiment_spec, load_config, merge, read_config
+from tunescape.config import Config, experiment_spec, load_config, merge, read_config, with_numbers
 from tunescape.digests import code_digest
 from tunescape.factors import read_factors
 from tunescape.hub import bucket_names, name_of
@@ -44,7 +44,7 @@ def load_study(
     for file in files or [root / CONFIG_FILE]:
         data = merge(data, read_config(file))
     source = ", ".join(map(str, files)) or CONFIG_FILE
-    return Study(root, load_config(merge(data, overrides or {}), source))
+    return Study(root, load_config(merge(data, with_numbers(overrides or {})), source))
 
 
 class Study:

@@ -137,3 +137,8 @@ def test_unreadable_files_are_one_message(text: str, says: str, tmp_path: Path) 
 def test_merge_goes_key_by_key() -> None:
     merged = cfg.merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": {"e": 1}})
     assert merged == {"a": {"b": 9, "c": 2}, "d": {"e": 1}}
+
+
+def test_numbers_that_snakemake_reads_as_text_are_numbers() -> None:
+    told = cfg.with_numbers({"a": [{"low": "1e-6", "name": "1e-6x"}], "b": "-2.5E+3", "c": "e1"})
+    assert told == {"a": [{"low": 1e-6, "name": "1e-6x"}], "b": -2500.0, "c": "e1"}
