@@ -225,6 +225,7 @@ def case_statuses(folder: Path) -> dict[str, Any]:
     SERVER.set_models(models)
     SERVER.reset()
     first = run(folder, models=models)
+    other = [seen["path"] for seen in SERVER.log if "/models" not in seen["path"]]
     requests = Counter(seen["step"] for seen in SERVER.log)
     found = records(folder)
     told = {
@@ -238,6 +239,7 @@ def case_statuses(folder: Path) -> dict[str, Any]:
         "again": again["features"] == first["features"],
         "again_said": again["said"],
         "requests": requests,
+        "unplanned": [path for path in other if "/resolve" not in path],
         "requests_again": len(SERVER.log),
         "told": told,
         "record": found["owner2/plain-20"] | {"card_text": None},

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import random
 import sys
 import threading
@@ -431,10 +432,10 @@ def main() -> None:
             models.append(Model(files=card, **row))
     server = HubServer(models)
     print(json.dumps({"url": server.url}), flush=True)
+    used = sum(os.times()[:2])
     sys.stdin.read()
-    per_second = Counter(int(seen["t"]) for seen in server.log)
-    busiest = max(per_second.values(), default=0)
-    print(json.dumps({"requests": len(server.log), "most_in_a_second": busiest}), flush=True)
+    used = sum(os.times()[:2]) - used
+    print(json.dumps({"requests": len(server.log), "cpu": used}), flush=True)
 
 
 if __name__ == "__main__":

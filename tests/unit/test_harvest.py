@@ -110,6 +110,7 @@ def test_the_plan_is_told_before_the_first_request(hub_cases: dict[str, Any]) ->
     assert said.startswith("tunescape: 22 models, 0 saved before; 46 requests")
     assert "without a token" in said and "(none is set)" in said
     assert "22/22 models" in said.splitlines()[1]
+    assert hub_cases["statuses"]["unplanned"] == []
 
 
 def test_every_fault_at_every_step_leads_to_the_same_features(hub_cases: dict[str, Any]) -> None:

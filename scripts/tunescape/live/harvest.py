@@ -169,6 +169,7 @@ def download(
     if not missing:
         return
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import build_hf_headers
 
     from tunescape.live.client import hub_session
 
@@ -176,7 +177,8 @@ def download(
         api = HfApi()
         if listed:
             _list_again(api, cache, unlisted, spec)
-        worker = _Worker(client, api, cache, bool(spec["config_files"]), signed_in)
+        headers = build_hf_headers(library_name="tunescape")
+        worker = _Worker(client, api, cache, headers, bool(spec["config_files"]), signed_in)
         _run(worker, missing, Progress(len(missing)))
 
 
@@ -274,6 +276,7 @@ class _Worker:
     client: PoliteClient
     api: HfApi
     cache: Cache
+    headers: Mapping[str, str]
     config_files: bool
     signed_in: bool
 
@@ -362,11 +365,8 @@ class _Worker:
 
     def _get(self, pin: Pin, name: str, limit: int, tag: str | None = None) -> Answer:
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers
 
-        headers = build_hf_headers(library_name="tunescape")
-        if tag:
-            headers["If-None-Match"] = f'"{tag}"'
+        headers = {**self.headers, "If-None-Match": f'"{tag}"'} if tag else self.headers
         url = hf_hub_url(pin.id, name, revision=pin.revision)
         return self.client.download(url, headers, limit)
 
