@@ -25,6 +25,7 @@ rule all:
     default_target: True
     input:
         "results/report.html",
+        STUDY.live("results/hub/drift.csv"),
 
 
 # Opt-in: writes the pinned list of models anew (`hub.models`).

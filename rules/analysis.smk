@@ -173,6 +173,36 @@ rule adjust_family:
         "../scripts/adjust_family.py"
 
 
+# Of a study of the live Hub; earlier harvests are on record in work/hub/.
+rule record_drift:
+    input:
+        harvest="results/hub/harvest.jsonl.gz",
+        coefficients=expand(
+            "results/analysis/{population}/{view}/{metric}/coefficients.csv",
+            population=STUDY.populations,
+            view=STUDY.config.regression.views,
+            metric=STUDY.config.regression.metrics,
+        ),
+    output:
+        drift="results/hub/drift.csv",
+    log:
+        "results/logs/record_drift.log",
+    benchmark:
+        "results/benchmarks/record_drift.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=spec("record_drift"),
+    message:
+        "Hold the coefficients of all harvests beside each other"
+    script:
+        "../scripts/record_drift.py"
+
+
 rule contrast_arms:
     input:
         hub="results/analysis/{population}/sample.parquet",

@@ -81,7 +81,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     """All rows of a file, in the order in which they were written."""
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_stream(source) as reader:
         frame: pd.DataFrame = reader.read_pandas()
     return frame.reset_index(drop=True)
 

@@ -205,6 +205,10 @@ class Study:
     def _discover_models(self) -> Spec:
         return {**self.config.discovery.model_dump(), **self._fetch_models()}
 
+    def _record_drift(self) -> Spec:
+        dumped = self.config.model_dump(include={"populations", "regression", "coverage"})
+        return {"models": self.config.hub.models, **dumped}
+
     def _split_source(self) -> Spec:
         return {"source": self.config.hub.source, "buckets": self.buckets}
 

@@ -18,9 +18,10 @@ BASE = f"distilbert/{SST2}"
 SMALL = """
 hub: {requests_per_second: 500}
 coverage: {min_rows: 12}
-regression: {metrics: [loss]}
+regression: {metrics: [loss], views: [absolute]}
 """
 FIT = "results/analysis/distilbert-sst2/absolute/loss/coefficients.csv"
+DRIFT = "results/hub/drift.csv"
 LEFT = "results/analysis/distilbert-sst2/sample_flow.csv"
 
 
@@ -60,7 +61,7 @@ def test_the_published_study_mines_the_live_hub(
         assert found.returncode == 0, found.output[-3000:]
         assert "40 models pinned in studies/paper_models.tsv (40 new" in found.output
         server.reset([Fault("503", "resolve", 1, 0.2)])
-        outcome = snakemake(project, FIT, LEFT, *study)
+        outcome = snakemake(project, DRIFT, LEFT, *study)
         assert outcome.returncode == 0, outcome.output[-3000:]
         assert server.injected.total() > 0
         assert {seen["step"] for seen in server.log} == {"resolve", "file"}
@@ -73,5 +74,8 @@ def test_the_published_study_mines_the_live_hub(
     assert flow[flow["reason"] == "gated"]["removed"].tolist() == [1]
     terms = read_table(project / FIT)["term"].tolist()
     assert "learning_rate:num_epochs" in terms
+    drift = read_table(project / DRIFT)
+    own = drift[drift["population"] == "distilbert-sst2"]
+    assert own["term"].tolist() == sorted(terms) and (own["models"] == 40).all()
     changes = read_table(project / "results/hub/changes.csv")
     assert (changes["change"] == "new").all() and len(changes) == 40
