@@ -16,7 +16,7 @@ from hub_server.server import Fault, HubServer, Model  # noqa: E402
 
 BASE = f"distilbert/{SST2}"
 SMALL = """
-hub: {requests_per_second: 500}
+hub: {requests_per_second: 500, buckets: 1}
 coverage: {min_rows: 12}
 regression: {metrics: [loss], views: [absolute]}
 """
@@ -65,7 +65,7 @@ def test_the_published_study_mines_the_live_hub(
         assert outcome.returncode == 0, outcome.output[-3000:]
         assert server.injected.total() > 0
         assert {seen["step"] for seen in server.log} == {"resolve", "file"}
-        again = snakemake(project, "discover", *study)
+        again = snakemake(project, "discover", "--dry-run", *study)
         assert set(again.rules) - {"discover"} == {"discover_models"}
     finally:
         server.close()

@@ -61,7 +61,8 @@ def record_drift(
         table = read_table(path)[list(_KEPT)]
         frame = table.assign(population=population, view=view, metric=metric)
         plain = frame.astype(object).where(frame.notna(), None)
-        rows += [dict(zip(plain, values, strict=True)) for values in plain.to_numpy().tolist()]
+        names = [*_KEPT, "population", "view", "metric"]
+        rows += [dict(zip(names, values, strict=True)) for values in plain[names].to_numpy()]
     comparable = {key: value for key, value in spec.items() if key != "code"}
     home = Path(folder) / "drift" / digest(comparable)
     write_json({"harvested": last, "models": count, "rows": rows}, home / f"{digest(commits)}.json")
