@@ -33,7 +33,7 @@ from tunescape.identity import (
     suite_member_in_name,
 )
 from tunescape.parsing import PARSED_COLUMNS
-from tunescape.ranges import Ranges, read_rows, write_ranges, write_rows
+from tunescape.ranges import Ranges, arrow_table, read_rows, write_ranges, write_rows
 from tunescape.schemas import (
     FEATURE_COLUMNS,
     FEATURES,
@@ -48,6 +48,7 @@ from tunescape.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 EARLY_OWNER = "huggingface"
 """Owner of the models that were published before the Hub had accounts."""
@@ -57,6 +58,9 @@ SIZE_TOLERANCE = 0.25
 
 RESULT_DIGITS = 6
 """Significant digits of results that two models must share to count as the same run."""
+
+GROUP_MODELS = 4096
+"""Rows of small buckets that are read together."""
 
 RANGE_MODELS = 32768
 """Models whose rows are put in order at one time; a row group of the features."""
@@ -113,12 +117,13 @@ def build_features(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".features.") as name:
         folder = Path(name)
         parts = []
-        for number, path in enumerate(sorted(map(str, parsed_paths))):
-            rows, recovered = _own_rows(read_table(path), sizes)
+        for number, parsed in enumerate(_together(parsed_paths, GROUP_MODELS)):
+            rows, recovered = _own_rows(parsed, sizes)
             relations.add(rows)
             parts.append((folder / f"{number}.rows", folder / f"{number}.recovered"))
-            write_rows(_typed_rows(rows, FEATURE_COLUMNS), parts[-1][0])
-            write_rows(_typed_rows(recovered, PROVENANCE_COLUMNS), parts[-1][1])
+            write_rows(arrow_table(_typed_rows(rows, FEATURE_COLUMNS)), parts[-1][0])
+            found = arrow_table(_typed_rows(recovered, PROVENANCE_COLUMNS))
+            write_rows(found, parts[-1][1])
         relations.settle(str(target))
         ranges = Ranges(relations.ids, relations.order, RANGE_MODELS)
         with ranges.writers(folder, "features") as put:
@@ -132,8 +137,8 @@ def build_features(
             check=partial(validate_features, where=str(target)),
         )
         with ranges.writers(folder, "provenance") as put:
-            for path in sorted(map(str, provenance_paths)):
-                put(read_table(path))
+            for sources in _together(provenance_paths, 16 * GROUP_MODELS):
+                put(arrow_table(sources))
             for _, part in parts:
                 put(read_rows(part))
         files = ranges.files(folder, "provenance")
@@ -156,7 +161,7 @@ def features_of(parsed: pd.DataFrame, sizes: EvalSizes) -> tuple[pd.DataFrame, p
     relations = _Relations()
     relations.add(rows)
     relations.settle("features")
-    features = relations.fill(_typed_rows(rows, FEATURE_COLUMNS), 0)
+    features = relations.fill(arrow_table(_typed_rows(rows, FEATURE_COLUMNS)), 0).to_pandas()
     return features, _typed_rows(recovered, PROVENANCE_COLUMNS)
 
 
@@ -326,7 +331,8 @@ def _impossible(parsed: pd.DataFrame) -> dict[str, list[str]]:
         column = FEATURES[name]
         if column.dtype != "str":
             values = parsed[name].astype("float64")
-            for model_id in parsed["id"][out_of_bounds(values, column)]:
+            outside = out_of_bounds(values, column)
+            for model_id in parsed["id"][outside] if outside.any() else ():
                 found.setdefault(model_id, []).append(name)
     return found
 
@@ -434,20 +440,20 @@ class _Relations:
                 firsts[root] = place
         self._family = array("q", (firsts[groups.find(place)] for place in range(len(ids))))
 
-    def fill(self, frame: pd.DataFrame, start: int) -> pd.DataFrame:
+    def fill(self, table: pa.Table, start: int) -> pa.Table:
         """The rows of one bucket with their relations.
 
         Args:
-            frame: as they were added.
+            table: as they were added.
             start: how many rows were added before (:attr:`starts`).
         """
-        import pandas as pd
+        import pyarrow as pa
 
-        places = range(start, start + len(frame))
+        places = range(start, start + len(table))
         repeats = [self._duplicate_of[place] for place in places]
         flags = [
             own if first < 0 else SEPARATOR.join(sorted({*_split(own), "duplicate"}))
-            for own, first in zip(_nullable(frame["flags"]), repeats, strict=True)
+            for own, first in zip(table["flags"].to_pylist(), repeats, strict=True)
         ]
         filled = {
             "base_chain": [self._chain(place) for place in places],
@@ -455,11 +461,11 @@ class _Relations:
             "family": [self.ids[self._family[place]] for place in places],
             "flags": flags,
         }
-        columns = {
-            name: pd.Series(values, dtype="str", index=frame.index)
-            for name, values in filled.items()
-        }
-        return frame.assign(**columns)
+        for name, values in filled.items():
+            number = table.schema.get_field_index(name)
+            field = table.schema.field(number)
+            table = table.set_column(number, field, pa.array(values, type=field.type))
+        return table
 
     def _published(self, place: int) -> tuple[str, str]:
         return self._dates[place], self.ids[place]
@@ -529,6 +535,20 @@ class _Groups:
 # --- frames -------------------------------------------------------------------------------------
 
 
+def _together(paths: Sequence[str | Path], rows: int) -> Iterator[pd.DataFrame]:
+    """Tables in order of path, small ones joined until they have so many rows."""
+    import pandas as pd
+
+    waiting: list[pd.DataFrame] = []
+    for path in sorted(map(str, paths)):
+        waiting.append(read_table(path))
+        if sum(map(len, waiting)) >= rows:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting.clear()
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
+
+
 def _plain_rows(frame: pd.DataFrame) -> Iterable[Row]:
     """Rows as plain Python values, missing ones as ``None``."""
     import pyarrow as pa
@@ -549,10 +569,6 @@ def _typed_rows(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame
             for (name, dtype), values in zip(columns.items(), cells, strict=True)
         }
     )
-
-
-def _nullable(column: pd.Series) -> list[Any]:
-    return [None if value is None or value != value else value for value in column.tolist()]
 
 
 @lru_cache(maxsize=65536)

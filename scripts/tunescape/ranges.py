@@ -16,11 +16,12 @@ from tunescape.tables import atomic, conform
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 BATCH_ROWS = 4096
 """Rows that a file waits for before they are written."""
 
-Put = Callable[["pd.DataFrame"], None]
+Put = Callable[["pa.Table"], None]
 
 
 class Ranges:
@@ -45,20 +46,22 @@ class Ranges:
 
     @contextmanager
     def writers(self, folder: Path, name: str) -> Iterator[Put]:
-        """A function that deals the rows of a frame (with ``id``) out to the files."""
+        """A function that deals the rows of a table (with ``id``) out to the files."""
         import numpy as np
-        import pyarrow as pa
 
         with ExitStack() as stack:
             opened: dict[int, _Writer] = {}
 
-            def put(frame: pd.DataFrame) -> None:
-                ids = frame["id"].tolist()
+            def put(table: pa.Table) -> None:
+                if not len(table):
+                    return
+                ids = table["id"].to_pylist()
                 known = {own: self.of(own) for own in dict.fromkeys(ids)}
                 homes = np.array([known[own] for own in ids], dtype=np.int64)
-                order = np.argsort(homes, kind="stable")
-                table = pa.Table.from_pandas(frame.iloc[order], preserve_index=False)
-                numbers, starts = np.unique(homes[order], return_index=True)
+                if min(known.values()) < max(known.values()):
+                    order = np.argsort(homes, kind="stable")
+                    table, homes = table.take(order), homes[order]
+                numbers, starts = np.unique(homes, return_index=True)
                 ends = [*starts[1:], len(homes)]
                 for number, start, end in zip(numbers.tolist(), starts, ends, strict=True):
                     if number not in opened:
@@ -69,21 +72,25 @@ class Ranges:
             yield put
 
 
-def write_rows(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame to a file that :func:`read_rows` reads."""
+def arrow_table(frame: pd.DataFrame) -> pa.Table:
+    """A frame without its index as an Arrow table, which knows the frame's types."""
     import pyarrow as pa
 
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def write_rows(table: pa.Table, path: Path) -> None:
+    """Write a table to a file that :func:`read_rows` reads."""
     with _Writer(path) as writer:
-        writer.add(pa.Table.from_pandas(frame, preserve_index=False))
+        writer.add(table)
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: Path) -> pa.Table:
     """All rows of a file, in the order in which they were written."""
     import pyarrow as pa
 
     with pa.OSFile(str(path), "rb") as source, pa.ipc.open_stream(source) as reader:
-        frame: pd.DataFrame = reader.read_pandas()
-    return frame.reset_index(drop=True)
+        return reader.read_all()
 
 
 def write_ranges(
@@ -106,19 +113,18 @@ def write_ranges(
         UserError: when columns do not fit.
     """
     import pandas as pd
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    present = [file for file in files if file.exists()]
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+    frames = (read_rows(file).to_pandas() for file in files if file.exists())
     with atomic(path) as temporary, ExitStack() as stack:
         writer: Any = None
-        for frame in map(read_rows, present) if present else [empty]:
+        for frame in frames if any(file.exists() for file in files) else [empty]:
             frame = conform(frame, columns, str(path))
             frame = frame.sort_values(list(sort_by), kind="stable").reset_index(drop=True)
             if check is not None:
                 check(frame)
-            table = pa.Table.from_pandas(frame, preserve_index=False)
+            table = arrow_table(frame)
             if writer is None:
                 writer = stack.enter_context(
                     pq.ParquetWriter(temporary, table.schema, compression="zstd")
@@ -143,7 +149,7 @@ class _Writer:
         self._flush()
         self._stack.close()
 
-    def add(self, table: Any) -> None:
+    def add(self, table: pa.Table) -> None:
         """Append a table; the first one fixes the schema."""
         self._waiting.append(table)
         self._rows += table.num_rows

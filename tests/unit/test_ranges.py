@@ -9,7 +9,7 @@ import pytest
 from hub_cards import card, parsed
 from tunescape import features, ranges
 from tunescape.errors import UserError
-from tunescape.ranges import Ranges, write_ranges
+from tunescape.ranges import Ranges, arrow_table, write_ranges
 from tunescape.tables import read_table, write_table
 
 COLUMNS = {"id": "str", "field": "str", "n": "Int64", "x": "float64"}
@@ -33,7 +33,7 @@ def write(frame: pd.DataFrame, folder: Path, models: int, parts: int = 7) -> Pat
     folder.mkdir()
     with cut.writers(folder, "t") as put:
         for start in range(0, len(frame), max(1, len(frame) // parts)):
-            put(frame.iloc[start : start + max(1, len(frame) // parts)])
+            put(arrow_table(frame.iloc[start : start + max(1, len(frame) // parts)]))
     write_ranges(cut.files(folder, "t"), folder / "t.parquet", COLUMNS, ["id", "field"])
     return folder / "t.parquet"
 
@@ -74,6 +74,7 @@ def test_features_do_not_depend_on_buckets_or_ranges(
 
     def build(name: str, buckets: int, size: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         monkeypatch.setattr(features, "RANGE_MODELS", size)
+        monkeypatch.setattr(features, "GROUP_MODELS", size)
         folder = tmp_path / name
         folder.mkdir()
         paths: tuple[list[Path], list[Path]] = ([], [])
