@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tunescape.errors import UserError
+from tunescape.hub import is_hub_id
 
 SCHEMA_PATH = Path("schemas/config.schema.json")
 DOCS_PATH = Path("docs/config.md")
@@ -129,8 +130,8 @@ class Hub(Section):
     )
     requests_per_second: Annotated[Number, Field(gt=0)] | None = Field(
         None,
-        description="`hub`: most requests a second; unless stated, what the Hub's published quota "
-        "of files allows (10 without a token, 16.7 with one).",
+        description="`hub`: most requests a second, redirects included; unless stated, what the "
+        "Hub's published quota allows (20 without a token, 33 with one: a file takes two).",
     )
 
 
@@ -521,6 +522,12 @@ def _cross_checks(config: Config) -> Iterator[str]:
                     f"baselines.{population.baseline}.values: no {variable}, which the relative "
                     f"view of '{name}' takes differences to"
                 )
+    for index, base in enumerate(config.discovery.base_models):
+        if not is_hub_id(base):
+            yield (
+                f"discovery.base_models.{index}: got {_show(base)}, expected a model id "
+                "(patterns cannot be listed)"
+            )
     yield from _experiment_checks(config)
     for key in ("metrics", "views"):
         values = getattr(regression, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -142,3 +143,13 @@ def test_merge_goes_key_by_key() -> None:
 def test_numbers_that_snakemake_reads_as_text_are_numbers() -> None:
     told = cfg.with_numbers({"a": [{"low": "1e-6", "name": "1e-6x"}], "b": "-2.5E+3", "c": "e1"})
     assert told == {"a": [{"low": 1e-6, "name": "1e-6x"}], "b": -2500.0, "c": "e1"}
+
+
+def test_dates_and_base_models_of_a_discovery_are_checked() -> None:
+    dated = cfg.load_config({"discovery": {"modified_after": datetime.date(2023, 4, 1)}})
+    assert dated.discovery.modified_after == "2023-04-01"
+    with pytest.raises(UserError) as error:
+        cfg.load_config({"discovery": {"modified_before": "May", "base_models": ["distilbert*"]}})
+    assert "discovery.modified_before: got 'May'" in str(error.value)
+    with pytest.raises(UserError, match=r"discovery\.base_models\.0: got 'distilbert\*'"):
+        cfg.load_config({"discovery": {"base_models": ["distilbert*"]}})

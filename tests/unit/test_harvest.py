@@ -211,9 +211,9 @@ def test_a_gate_spaces_requests_and_opens_when_told_to_stop() -> None:
 def test_the_plan_follows_the_published_quotas() -> None:
     plan = Plan(models=5000, cached=0, listings=5, infos=0, files=5000)
     assert plan.requests == 5005
-    assert default_rate(False) == 10 and default_rate(True) == pytest.approx(16.7, abs=0.04)
-    assert plan.seconds(10, False) == pytest.approx(0.5 + 300 + 200)
-    assert plan.seconds(100, True) == pytest.approx(0.05 + 50)
+    assert default_rate(False) == 20 and default_rate(True) == pytest.approx(33.3, abs=0.04)
+    assert plan.seconds(20, False) == pytest.approx(0.25 + 300 + 200)
+    assert plan.seconds(100, True) == pytest.approx(0.05 + 100)
     assert "5,005 requests (5 of listings" in plan.told(None, False)
     assert "about 8 min without a token, 5 min with one" in plan.told(None, False)
     assert [duration(s) for s in (45, 480, 7500)] == ["45 s", "8 min", "2 h 5 min"]

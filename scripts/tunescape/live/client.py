@@ -53,7 +53,7 @@ class Policy:
         timeout: seconds without a byte after which an attempt has failed.
     """
 
-    requests_per_second: float = 10.0
+    requests_per_second: float = 20.0
     max_in_flight: int = 8
     attempts: int = 7
     backoff: float = 0.5

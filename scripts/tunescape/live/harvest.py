@@ -221,6 +221,7 @@ class one_message:
             return
         saved = sum(self.cache.path("models", pin.id, pin.revision).exists() for pin in self.pins)
         kept = f"{saved:,} of {len(self.pins):,} models are saved in {self.cache.folder}"
+        kept = kept if self.pins else "no list was written"
         if isinstance(error, OfflineModeIsEnabled):
             raise UserError(
                 f"HF_HUB_OFFLINE is set, and {kept}",
@@ -457,8 +458,9 @@ def _saved(cache: Cache, pin: Pin, spec: Mapping[str, Any], signed_in: bool) -> 
     entry = cache.read("models", pin.id, pin.revision)
     if entry is None or (spec["config_files"] and not entry["config_files"]):
         return False
-    # What was shut without a token may open with one.
-    return not (entry["status"] in _RECHECKED and signed_in and not entry["signed_in"])
+    # What was shut without a token may open with one; what nobody understood may have passed.
+    shut = entry["status"] in _RECHECKED and signed_in and not entry["signed_in"]
+    return not shut and not entry["status"].startswith("unavailable")
 
 
 def _pages(models: int, spec: Mapping[str, Any]) -> int:
