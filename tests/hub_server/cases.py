@@ -35,6 +35,9 @@ os.environ["HF_ENDPOINT"] = SERVER.url
 TOKEN = "hf_plantedTokenThatMustNotLeak"
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_OIDC_RESOURCE"):
     os.environ.pop(name, None)
+for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+    os.environ.pop(name, None)
+    os.environ.pop(name.lower(), None)
 os.environ["HF_HOME"] = str(Path(sys.argv[1]) / "hf-home")
 
 from huggingface_hub import constants  # noqa: E402
@@ -443,6 +446,27 @@ def case_quota(folder: Path) -> dict[str, Any]:
         SERVER.quota = {}
     statuses = Counter(seen["status"] for seen in SERVER.log)
     return {"done": done.get("statuses"), "statuses": statuses}
+
+
+def case_proxy(folder: Path) -> dict[str, Any]:
+    """A Hub that only a proxy can reach, named as httpx reads it from the environment."""
+    far = "http://hub.invalid"
+    template = far + "/{repo_id}/resolve/{revision}/{filename}"
+    models = plain(3, 300)[1:]
+    SERVER.set_models(models)
+    SERVER.reset()
+    once = dataclasses.replace(QUICK, attempts=1)
+    with (
+        patched(constants, "ENDPOINT", far),
+        patched(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template),
+    ):
+        direct = run(folder, once, models=models)
+        os.environ["HTTP_PROXY"] = SERVER.url
+        try:
+            through = run(folder, once)
+        finally:
+            del os.environ["HTTP_PROXY"]
+    return {"direct": direct.get("error"), "through": through.get("statuses")}
 
 
 def discovery(**more: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tunescape.schemas import RAW_SCHEMA, validate_raw
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 CASES = (
-    "statuses", "matrix", "resume", "changes", "offline", "token", "rate", "quota", "discover"
+    "statuses", "matrix", "resume", "changes", "offline", "token", "rate", "quota", "proxy", "discover"
 )  # fmt: skip
 
 
@@ -170,6 +170,13 @@ def test_a_used_up_quota_is_waited_for(hub_cases: dict[str, Any]) -> None:
     assert found["done"] == {"ok": 30}
     # At most what was in flight when each of the windows ended.
     assert found["statuses"].get("429", 0) <= 8 * 3
+
+
+def test_a_proxy_is_used_and_an_unknown_hub_is_one_message(hub_cases: dict[str, Any]) -> None:
+    found = hub_cases["proxy"]
+    assert found["through"] == {"ok": 2}
+    assert found["direct"].startswith("http://hub.invalid: the Hub could not be read (http://hub")
+    assert "0 of 2 models are saved" in found["direct"]
 
 
 # --- one by one ---------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from tunescape.live.pins import Pin, read_pins, sample_pins
 from tunescape.live.plan import PAGE, Plan, Progress, announce, default_rate
 from tunescape.schemas import FLOW_COLUMNS
 from tunescape.sources import card_record, raw_line
-from tunescape.tables import atomic, read_table, write_table
+from tunescape.tables import atomic, read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -593,29 +592,22 @@ Harvest = Mapping[str, tuple[str, str]]
 """Model -> revision and status."""
 
 
-def _last_harvest(folder: Path, now: Harvest) -> Harvest | None:
-    """The latest harvest that differs from this one, which is put on record."""
+def _last_harvest(folder: Path, now: Harvest) -> Harvest:
+    """The latest harvest that differs from this one, which is put on record; empty at first."""
+    plain = {model: list(told) for model, told in now.items()}
     kept = sorted(folder.glob("*.json"))
-    for path in reversed(kept):
-        before = {key: tuple(value) for key, value in json.loads(path.read_bytes()).items()}
-        if before == now:
-            continue
-        break
-    else:
-        before = {}
-    last = json.loads(kept[-1].read_bytes()) if kept else None
-    if last is None or {key: tuple(value) for key, value in last.items()} != now:
-        number = next(n for n in count(len(kept)) if not (folder / f"{n:06d}.json").exists())
-        from tunescape.tables import write_json
-
-        write_json({key: list(value) for key, value in now.items()}, folder / f"{number:06d}.json")
-    return before or None
+    known = [read_json(path) for path in kept[-2:]]
+    if not known or known[-1] != plain:
+        write_json(plain, folder / f"{len(kept):06d}.json")
+        known.append(plain)
+    before = known[-2] if len(known) > 1 else {}
+    return {model: (told[0], told[1]) for model, told in before.items()}
 
 
-def _changes(before: Harvest | None, now: Harvest, pinned: set[str]) -> list[dict[str, Any]]:
+def _changes(before: Harvest, now: Harvest, pinned: set[str]) -> list[dict[str, Any]]:
     rows = []
-    for model in sorted({*(before or {}), *now}):
-        old, new = (before or {}).get(model), now.get(model)
+    for model in sorted({*before, *now}):
+        old, new = before.get(model), now.get(model)
         if old == new or (new is None and model in pinned):
             continue
         change = "new" if old is None else "vanished" if new is None else "changed"
