@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/run.done ## set up, run the default study, say where the report is
+run: $(VENV)/path.done ## set up, run the default study, say where the report is
 	@$(BIN)/snakemake --cores $(CORES)
 	@echo "report: $(CURDIR)/results/report.html"
 
@@ -23,8 +23,8 @@ lint: $(VENV)/test.done ## formatting and static checks alone
 	@$(BIN)/python -m pytest -q tests/test_style.py
 
 docs: $(VENV)/test.done ## write the generated pages and schemas anew (after `make run`)
-	@PYTHONPATH=scripts $(BIN)/python -m tunescape.config
-	@PYTHONPATH=scripts $(BIN)/python -m tunescape.schemas
+	@$(BIN)/python -m tunescape.config
+	@$(BIN)/python -m tunescape.schemas
 	@$(BIN)/python tests/workflow/readme.py
 
 lock: ## resolve envs/requirements*.in to the pinned lists anew
@@ -44,6 +44,11 @@ $(VENV)/run.done: envs/lock.txt envs/lock-nodeps.txt
 	@$(PIP) --no-deps -r envs/lock-nodeps.txt
 	@touch $@
 
-$(VENV)/test.done: $(VENV)/run.done envs/lock-dev.txt
+# So that `python -m tunescape.audit` and its like work wherever the environment is active.
+$(VENV)/path.done: $(VENV)/run.done
+	@$(BIN)/python -c 'import sysconfig, pathlib; pathlib.Path(sysconfig.get_path("purelib"), "tunescape.pth").write_text("$(CURDIR)/scripts\n")'
+	@touch $@
+
+$(VENV)/test.done: $(VENV)/path.done envs/lock-dev.txt
 	@$(PIP) -r envs/lock-dev.txt
 	@touch $@

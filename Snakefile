@@ -8,7 +8,10 @@ min_version("9.27")
 include: "rules/common.smk"
 include: "rules/hub.smk"
 include: "rules/experiments.smk"
+include: "rules/tuning.smk"
 include: "rules/analysis.smk"
+include: "rules/surfaces.smk"
+include: "rules/audit.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

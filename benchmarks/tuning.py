@@ -3,7 +3,7 @@
     python benchmarks/tuning.py [--trials 20] [--seconds 1.0] [--sampler tpe]
 
 Each trial is a round of its own: the study is rebuilt from the files on disk, one point is asked,
-its specification written, the objective slept and its metrics written. Includes the imports.
+its proposal written, the objective slept and its metrics written. Includes the imports.
 Beside it Optuna's own loop over the same objective with an SQLite study. One core.
 """
 
@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,15 @@ def objective(seconds: float, slept: list[float], rate: float) -> float:
 
 
 def on_disk(given: argparse.Namespace, slept: list[float]) -> None:
-    from tunescape.tables import read_json, write_json
+    from tunescape.tables import write_json
+    from tunescape.training.runspec import run_id
     from tunescape.tuning import rounds
 
-    def train(folders: Sequence[Path]) -> None:
-        for folder in folders:
-            proposed = read_json(folder / "spec.json")
-            value = objective(given.seconds, slept, proposed["settings"]["learning_rate"])
-            metrics = {"run_id": proposed["run_id"], "status": "ok", "accuracy": value}
-            write_json(metrics, folder / "run" / "metrics.json")
+    def train(specs: Sequence[Mapping[str, Any]], folders: Sequence[Path]) -> None:
+        for spec, folder in zip(specs, folders, strict=True):
+            value = objective(given.seconds, slept, spec["learning_rate"])
+            metrics = {"run_id": run_id(spec), "status": "ok", "accuracy": value}
+            write_json(metrics, folder / "metrics.json")
 
     stage = {"trials": given.trials, "parallel": 1, "sampler": given.sampler}
     with tempfile.TemporaryDirectory() as root:

@@ -39,7 +39,7 @@ rule select_population:
 
 rule account_models:
     input:
-        source="results/hub/source.json",
+        source=source_report,
         harvest=STUDY.live("results/hub/harvest_flow.csv"),
         flows=expand(
             "results/analysis/{population}/sample_flow.csv",

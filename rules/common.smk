@@ -19,6 +19,9 @@ wildcard_constraints:
     bucket=r"\d+",
     population=STUDY.pattern("populations", "experiments"),
     experiment=STUDY.pattern("experiments"),
+    tuning=STUDY.pattern("tunings"),
+    search=r"(?:screen|grid|bayes|surface|confirm)[a-z0-9-]*",
+    round=r"\d+",
     run_id=r"[0-9a-f]+",
     pack=r"\d+",
     view="absolute|relative",
@@ -46,6 +49,11 @@ def provenance_buckets(wildcards):
     return expand(
         "results/hub/parsed/{bucket}.provenance.parquet", bucket=STUDY.buckets
     )
+
+
+def source_report(wildcards):
+    """How the source of models was read; a study without populations reads none."""
+    return "results/hub/source.json" if STUDY.populations else []
 
 
 def planned_runs(experiment):
@@ -91,8 +99,103 @@ def run_sources(wildcards):
     }
 
 
+def published_runs(wildcards):
+    """What the runs of an experiment measured, and how long they took."""
+    return expand(
+        "results/runs/{run_id}/{file}",
+        run_id=planned_runs(wildcards.experiment),
+        file=["metrics.json", "timing.json"],
+    )
+
+
+def tuning_data(wildcards):
+    return STUDY.task_files(wildcards.tuning)
+
+
+def finished_rounds(tuning, rounds):
+    """Proposals and runs of some rounds (search and round as columns)."""
+    place = expand(
+        "results/experiments/{tuning}/{{search}}/round-{{round}}", tuning=tuning
+    )
+    trials = expand(place, zip, **rounds)
+    return {"proposals": expand("{trials}.json", trials=trials), "trials": trials}
+
+
+def screening_result(wildcards):
+    """What the screening before a search kept, where there is one."""
+    screening = STUDY.screening_of(wildcards.tuning, wildcards.search)
+    kept = f"results/experiments/{wildcards.tuning}/{screening}/kept.json"
+    return {"kept": kept} if screening else {}
+
+
+def proposal_sources(wildcards):
+    """All that a round of a search is proposed from."""
+    tuning, search = wildcards.tuning, wildcards.search
+    before = STUDY.rounds_before(tuning, search, int(wildcards.round))
+    surface = STUDY.surface_of(tuning, search)
+    files = {
+        "fit": "results/analysis/{population}/{view}/{metric}/fit.json",
+        "coefficients": "results/analysis/{population}/{view}/{metric}/coefficients.csv",
+        "diagnostics": "results/analysis/{population}/{view}/{metric}/diagnostics.csv",
+    }
+    mined = {name: path.format(**surface) for name, path in files.items() if surface}
+    return {
+        "data": tuning_data(wildcards),
+        **finished_rounds(tuning, before),
+        **screening_result(wildcards),
+        **mined,
+    }
+
+
+def round_ledgers(wildcards):
+    number = int(wildcards.round)
+    return expand(
+        "results/experiments/{tuning}/{search}/packs/{round}-{pack}.txt",
+        pack=STUDY.round_packs(wildcards.tuning, wildcards.search, number),
+        **wildcards,
+    )
+
+
+def search_rounds(wildcards):
+    rounds = STUDY.rounds(wildcards.tuning, [wildcards.search])
+    return finished_rounds(wildcards.tuning, rounds) | screening_result(wildcards)
+
+
+def study_rounds(wildcards):
+    return finished_rounds(wildcards.tuning, STUDY.rounds(wildcards.tuning))
+
+
 def sample_of(wildcards):
     """The rows of a population: mined models, or an experiment's runs."""
     if wildcards.population in STUDY.experiments:
         return f"results/experiments/{wildcards.population}/features.parquet"
     return f"results/analysis/{wildcards.population}/sample.parquet"
+
+
+def strategy_sources(wildcards):
+    """A population's regressions, and the specification curves that published models have."""
+    population = wildcards.population
+    mined = population in STUDY.populations
+    fits = [fit for fit in zip(*STUDY.fits.values()) if fit[0] == population]
+    views, metrics = ([fit[i] for fit in fits] for i in (1, 2))
+    return {
+        "coefficients": expand(
+            "results/analysis/{population}/{view}/{metric}/coefficients.csv",
+            zip,
+            population=[population] * len(fits),
+            view=views,
+            metric=metrics,
+        ),
+        "fits": expand(
+            "results/analysis/{population}/{view}/{metric}/fit.json",
+            zip,
+            population=[population] * len(fits),
+            view=views,
+            metric=metrics,
+        ),
+        "specifications": expand(
+            "results/analysis/{population}/specifications/{metric}/summary.csv",
+            population=[population] if mined else [],
+            metric=STUDY.config.regression.metrics,
+        ),
+    }

@@ -1,9 +1,10 @@
 """Figures: the published figures' counterparts, one set a population, view and metric.
 
 Inputs: results/analysis/.
-Outputs: results/figures/{population}/{view}/{metric}/{correlation,scatter,regression,forest} and
-results/figures/{population}/{flow,coverage}, results/figures/experiments/{experiment}/{design,learning}
-and results/figures/contrast/{population}/{experiment}/{metric}, as SVG and PNG.
+Outputs: results/figures/{population}/{view}/{metric}/{correlation,scatter,regression,forest,contour};
+results/figures/{population}/{flow,coverage} and /specifications/{metric};
+results/figures/experiments/{experiment}/{design,learning};
+results/figures/contrast/{population}/{experiment}/{metric}; all as SVG and PNG.
 Reruns: for `figures` keys, all of it and the report; never a regression.
 """
 
@@ -88,6 +89,14 @@ rule draw_analysis:
             labels={"view": "{view}", "metric": "{metric}", "figure": "forest"},
         ),
         forest_png="results/figures/{population}/{view}/{metric}/forest.png",
+        contour=report(
+            "results/figures/{population}/{view}/{metric}/contour.svg",
+            caption="../report/contour.rst",
+            category="{population}",
+            subcategory="Surface",
+            labels={"view": "{view}", "metric": "{metric}", "figure": "contour"},
+        ),
+        contour_png="results/figures/{population}/{view}/{metric}/contour.png",
     log:
         "results/logs/draw_analysis/{population}/{view}/{metric}.log",
     benchmark:
@@ -175,3 +184,36 @@ rule draw_contrast:
         "Draw the contrast of {wildcards.population} and {wildcards.experiment} ({wildcards.metric})"
     script:
         "../scripts/draw_contrast.py"
+
+
+rule draw_specifications:
+    input:
+        curve="results/analysis/{population}/specifications/{metric}/curve.csv",
+        summary="results/analysis/{population}/specifications/{metric}/summary.csv",
+    output:
+        curve=report(
+            "results/figures/{population}/specifications/{metric}.svg",
+            caption="../report/specifications.rst",
+            category="{population}",
+            subcategory="Surface",
+            labels={"metric": "{metric}", "figure": "specification curve"},
+        ),
+        curve_png="results/figures/{population}/specifications/{metric}.png",
+    log:
+        "results/logs/draw_specifications/{population}/{metric}.log",
+    benchmark:
+        "results/benchmarks/draw_specifications/{population}/{metric}.tsv"
+    wildcard_constraints:
+        population=STUDY.pattern("populations"),
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=spec("draw_specifications"),
+    message:
+        "Draw the specification curve of {wildcards.metric} in {wildcards.population}"
+    script:
+        "../scripts/draw_specifications.py"

@@ -1,6 +1,6 @@
 """Report: the one self-contained page that a run ends with.
 
-Inputs: the tables of results/analysis/, the figures, CITATION.cff.
+Inputs: the tables of results/analysis/ and results/audit/, the figures, CITATION.cff.
 Outputs: results/report.html.
 Reruns: for any change of a table or figure, or of the configuration (the page shows it).
 """
@@ -43,7 +43,7 @@ rule write_report:
                 zip,
                 **STUDY.fits,
             ),
-            figure=["correlation", "scatter", "regression", "forest"],
+            figure=["correlation", "scatter", "regression", "forest", "contour"],
         ),
         designs=expand(
             "results/experiments/{experiment}/design.csv",
@@ -81,6 +81,96 @@ rule write_report:
             "results/figures/contrast/{population}/{experiment}/{metric}.svg",
             zip,
             **STUDY.contrasts,
+        ),
+        specification_curves=expand(
+            "results/analysis/{population}/specifications/{metric}/summary.csv",
+            population=STUDY.populations,
+            metric=STUDY.config.regression.metrics,
+        ),
+        specification_figures=expand(
+            "results/figures/{population}/specifications/{metric}.svg",
+            population=STUDY.populations,
+            metric=STUDY.config.regression.metrics,
+        ),
+        surfaces=expand(
+            expand(
+                "results/analysis/{population}/{view}/{metric}/surface/{{table}}.csv",
+                zip,
+                **STUDY.fits,
+            ),
+            table=["stationary_point", "optimum_region", "ridge", "steepest"],
+        ),
+        tradeoffs=expand(
+            expand(
+                "results/analysis/{population}/{view}/tradeoffs/{{table}}",
+                zip,
+                **STUDY.views,
+            ),
+            table=["surface.csv", "observed.csv", "summary.json"],
+        ),
+        strategies=expand(
+            "results/analysis/{population}/strategy.csv",
+            population=[*STUDY.populations, *STUDY.experiments],
+        ),
+        identity="results/analysis/identity.csv",
+        findings="results/audit/findings.csv",
+        audit="results/audit/summary.json",
+        claims="results/audit/claims.csv",
+        claims_source="resources/claims.yaml",
+        tuning_tables=expand(
+            "results/experiments/{tuning}/table.csv", tuning=STUDY.tunings
+        ),
+        tuning_trials=expand(
+            "results/experiments/{tuning}/trials.csv", tuning=STUDY.tunings
+        ),
+        tuning_summaries=expand(
+            "results/experiments/{tuning}/summary.json", tuning=STUDY.tunings
+        ),
+        tuning_importance=expand(
+            "results/experiments/{tuning}/importance.csv", tuning=STUDY.tunings
+        ),
+        tuning_effects=expand(
+            "results/experiments/{tuning}/{search}/effects.csv",
+            zip,
+            **STUDY.screenings,
+        ),
+        tuning_kept=expand(
+            "results/experiments/{tuning}/{search}/kept.json",
+            zip,
+            **STUDY.screenings,
+        ),
+        tuning_figures=[
+            *expand(
+                "results/figures/experiments/{tuning}/{figure}.svg",
+                tuning=STUDY.tunings,
+                figure=["budget", "parallel", "training"],
+            ),
+            *expand(
+                "results/figures/experiments/{tuning}/{search}/half_normal.svg",
+                zip,
+                **STUDY.screenings,
+            ),
+        ],
+        tuning_exports=expand(
+            "results/experiments/{tuning}/{search}/export/study.log",
+            zip,
+            **STUDY.searches,
+        ),
+        lora_losses=expand(
+            "results/experiments/{experiment}/lora/losses.csv",
+            experiment=STUDY.lora_experiments,
+        ),
+        lora_sizes=expand(
+            "results/experiments/{experiment}/lora/sizes.csv",
+            experiment=STUDY.lora_experiments,
+        ),
+        lora_ranks=expand(
+            "results/experiments/{experiment}/lora/ranks.csv",
+            experiment=STUDY.lora_experiments,
+        ),
+        lora_summaries=expand(
+            "results/experiments/{experiment}/lora/summary.json",
+            experiment=STUDY.lora_experiments,
         ),
         paper_figures="resources/paper_figures.csv",
         citation="CITATION.cff",

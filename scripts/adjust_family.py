@@ -5,4 +5,8 @@ from tunescape.jobs import logged
 with logged(snakemake.log[0]):
     from tunescape.regression import adjust_study
 
-    adjust_study(snakemake.input.coefficients, snakemake.output.family)
+    adjust_study(
+        snakemake.input.coefficients,
+        snakemake.output.family,
+        snakemake.params.spec["experiments"],
+    )

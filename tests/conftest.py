@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "workflow"))
 
 from harness import copy_project, snakemake  # noqa: E402
+from tunescape.config import read_config  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -77,18 +81,103 @@ def shrink(project: Path) -> None:
     path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
+def write_texts(project: Path) -> dict[str, dict[str, object]]:
+    """Small files of the two published tunings' data sets, and how tasks read them.
+
+    They are of the real texts where a checkout has them beside it, else of the shipped reviews
+    (each of which is a pair with the next one).
+    """
+    shared = ROOT.parent / "shared" / "text"
+    folder = project / "texts"
+    folder.mkdir()
+    texts = {"mrpc": ["sentence1", "sentence2"], "imdb": ["sentence"]}
+    for name, columns in texts.items():
+        for split, rows in (("train", 60), ("dev", 40)):
+            path = shared / name / f"small_{split}.tsv"
+            if path.is_file():
+                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[: rows + 1]
+            else:
+                source = ROOT / "resources/mini_reviews"
+                source /= f"{'train' if split == 'train' else 'validation'}.csv"
+                with source.open(encoding="utf-8", newline="") as handle:
+                    found = list(csv.DictReader(handle))[: rows + 1]
+                lines = ["\t".join([*columns, "label"]) + "\n"]
+                for row, following in itertools.pairwise(found):
+                    said = [row["sentence"], following["sentence"]][: len(columns)]
+                    lines.append("\t".join([*said, row["label"]]) + "\n")
+            (folder / f"{name}_{split}.tsv").write_text("".join(lines), encoding="utf-8")
+    return {
+        name: {
+            "files": {"train": f"texts/{name}_train.tsv", "validation": f"texts/{name}_dev.tsv"},
+            "text": columns,
+            "label": "label",
+        }
+        for name, columns in texts.items()
+    }
+
+
+def reduce_studies(project: Path) -> None:
+    """Make config.yaml of the two published tunings, with a tiny encoder, few rows and stages."""
+    mrpc, imdb = (read_config(project / f"studies/{name}.yaml") for name in ("mrpc", "imdb_lora"))
+    write_tiny_encoder(project / "tiny")
+    tuning, lora = mrpc["experiments"]["mrpc-tuning"], imdb["experiments"]["imdb-lora"]
+    tuning["factors"] |= {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "scale": "log", "baseline": 1e-3},
+        "warmup_steps": {"low": 0, "high": 8, "baseline": 2},
+        "max_length": {"low": 8, "high": 24, "baseline": 16},
+    }
+    tuning["stages"] = [
+        {"screen": {"keep": 2, "replicates": 2}},
+        {"grid": {"levels": 2}},
+        {"bayes": {"trials": 2, "parallel": 2, "prior": "earlier_stages"}},
+        {"confirm": {"seeds": [101, 102]}},
+    ]
+    tuning |= {"model": "tiny", "train_size": 32, "seeds": [42]}
+    tuning["fixed"] |= {"num_epochs": 2, "train_batch_size": 8}
+    lora["design"]["baseline"] = {"train_size": 16, "lora_r": 4}
+    lora["factors"] = {"train_size": {"values": [16, 32]}, "lora_r": {"values": [1, 2, 4]}}
+    lora["fixed"] |= {"num_epochs": 2, "max_length": 24, "learning_rate": 1e-3}
+    lora |= {"model": "tiny", "seeds": [42, 43]}
+    config = {
+        **mrpc,
+        "tasks": write_texts(project),
+        "experiments": {"mrpc-tuning": tuning, "imdb-lora": lora},
+        "regression": {"metrics": ["loss"]},
+        "figures": {"dpi": 60},
+        "training": {"packs": 1},
+    }
+    config["tasks"]["imdb"]["validation_size"] = 30
+    (project / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+@pytest.fixture(scope="session")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which both published tunings have run at reduced size.
+
+    Tests read it and leave it as it is; those that change something take a copy.
+    """
+    return run_once(tmp_path_factory, "tuned", reduce_studies)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project whose small study has run; made once, also by several workers.
 
     Tests read it and leave it as it is; those that change something take a copy.
     """
+    return run_once(tmp_path_factory, "small", shrink)
+
+
+def run_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, prepare: Callable[[Path], None]
+) -> Path:
+    """Run the workflow on a prepared copy of the project, once for all workers of a session."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if base.name.startswith("popen-") else base
-    project, done = shared / "small", shared / "small.json"
+    project, done = shared / name, shared / f"{name}.json"
     with FileLock(f"{done}.lock"):
         if not done.exists():
-            shrink(copy_project(project))
+            prepare(copy_project(project))
             outcome = snakemake(project)
             assert outcome.returncode == 0, outcome.output[-6000:]
             done.write_text(json.dumps(outcome.rules))

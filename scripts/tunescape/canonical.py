@@ -17,7 +17,7 @@ from scipy import stats
 
 from tunescape import inference
 from tunescape.errors import UserError
-from tunescape.surface import SurfaceFit
+from tunescape.surface import INTERCEPT, SurfaceFit
 
 Array = NDArray[np.float64]
 Nature = Literal["maximum", "minimum", "saddle", "ridge", "plane", "unknown"]
@@ -291,7 +291,8 @@ class OptimumRegion:
 
     ``share`` counts how many draws give each nature; ``inside`` is the share of draws whose
     point is an optimum of the wanted kind within the data's range. Limits are percentiles of
-    those draws, nan when fewer than half are of that kind.
+    those draws, nan when fewer than half are of that kind, when fewer than half of the resamples
+    determine the surface, or with one cluster.
     """
 
     draws: int
@@ -311,10 +312,18 @@ def optimum_region(
     draws: int = 2_000,
     seed: int = 0,
     level: float = 0.95,
+    resample: inference.Resampling = "clusters",
 ) -> OptimumRegion:
-    """Bootstrap confidence region of the optimum, resampling clusters."""
-    coefs = inference.cluster_bootstrap(fit, labels, draws, seed)
-    coefs = coefs[np.isfinite(coefs).all(axis=1)]
+    """Bootstrap confidence region of the optimum, resampling clusters (or residuals)."""
+    if resample == "residuals":
+        coefs = inference.residual_bootstrap(fit, draws, seed)
+    else:
+        coefs = inference.cluster_bootstrap(fit, labels, draws, seed)
+    # Effects and intercept do not shape the surface, and resamples with effects lack them.
+    shape = [
+        i for i, j in enumerate(fit.kept) if j >= fit.n_effects and fit.columns[j] != INTERCEPT
+    ]
+    coefs = coefs[np.isfinite(coefs[:, shape]).all(axis=1)]
     k = len(fit.factors)
     linear = np.zeros((len(coefs), k))
     matrix = np.zeros((len(coefs), k, k))
@@ -348,7 +357,8 @@ def optimum_region(
         "saddle": float((proper & ~down & ~up).sum() / count),
     }
     tail = (1 - level) / 2
-    if wanted.mean() >= 0.5 if len(coefs) else False:
+    told = (len(set(labels)) > 1 or resample == "residuals") and len(coefs) >= draws / 2
+    if told and wanted.mean() >= 0.5:
         low, high = np.quantile(points[wanted], [tail, 1 - tail], axis=0)
     else:
         low = high = np.full(k, np.nan)

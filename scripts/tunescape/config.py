@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tunescape.errors import UserError
 from tunescape.hub import is_hub_id
 
+EXPONENT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
 SCHEMA_PATH = Path("schemas/config.schema.json")
 DOCS_PATH = Path("docs/config.md")
 
@@ -50,6 +51,17 @@ NumericFactor = Literal[
     "lora_r",
     "lora_alpha",
     "lora_dropout",
+]
+TunedMetric = Literal[
+    "loss",
+    "accuracy",
+    "f1",
+    "f1_macro",
+    "precision",
+    "precision_macro",
+    "recall",
+    "recall_macro",
+    "matthews_correlation",
 ]
 View = Literal["absolute", "relative"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
@@ -232,6 +244,43 @@ class Regression(Section):
     confidence: Annotated[Number, Field(gt=0.5, lt=1)] = Field(
         0.95, description="Level of intervals."
     )
+    link: Literal["none", "auto"] = Field(
+        "none",
+        description="`auto` fits bounded metrics on an open scale: accuracy, F1 and other shares "
+        "as logits, loss as a logarithm.",
+    )
+    weights: Literal["none", "n_eval"] = Field(
+        "none",
+        description="`n_eval` weights models by the size of their evaluation set; those whose "
+        "size is not known are left out.",
+    )
+    effects: Literal["none", "fixed_dataset", "fixed_owner", "mixed_dataset", "mixed_owner"] = (
+        Field(
+            "none",
+            description="`fixed_...` gives each data set or owner a level of its own and rests on "
+            "those with several models; `mixed_...` adds the estimates of a model with a random "
+            "level each. Experiments have none.",
+        )
+    )
+
+
+class Goal(Section):
+    """What is wanted of a metric where several are traded off (Derringer and Suich)."""
+
+    worst: Number | None = Field(
+        None,
+        description="Value from which on desirability is 0; the 5 % quantile of the data (95 % "
+        "for loss) unless stated.",
+    )
+    target: Number | None = Field(
+        None, description="Value from which on it is 1; the other quantile unless stated."
+    )
+    weight: Annotated[Number, Field(gt=0)] = Field(
+        1.0, description="Shape: above 1 only values near the target count."
+    )
+    importance: Annotated[Number, Field(gt=0)] = Field(
+        1.0, description="Weight in the overall desirability."
+    )
 
 
 class Task(Section):
@@ -258,10 +307,16 @@ class Task(Section):
     holdout: Number | None = Field(
         None, description="Share of the training rows to evaluate on, where there is no other set."
     )
+    validation_size: Whole | None = Field(
+        None,
+        ge=1,
+        description="Rows to evaluate on, drawn from the evaluation rows once for all runs; all "
+        "unless stated.",
+    )
 
 
 class Experiment(Section):
-    """A designed experiment: every run of the design is fine-tuned."""
+    """A designed experiment, every run of which is fine-tuned, or a tuning study in stages."""
 
     task: str = Field(description="Key of `tasks`.")
     model: str = Field(
@@ -270,20 +325,42 @@ class Experiment(Section):
     )
     revision: str | None = Field(None, description="Commit or tag of a Hub model; pin it.")
     method: Literal["full", "lora"] = Field("full", description="What is trained.")
-    design: dict[str, Any] = Field(
+    design: dict[str, Any] | None = Field(
+        None,
         description="`kind` (factorial, ofat, box_behnken, central_composite, latin_hypercube, "
         "sobol, d_optimal, list, plackett_burman, definitive_screening), `seed` and the kind's "
-        "own options (`center`, `levels`, `points`, `alpha`, ...)."
+        "own options (`center`, `levels`, `points`, `alpha`, ...). Either this or `stages`.",
+    )
+    stages: list[dict[str, dict[str, Any] | None]] | None = Field(
+        None,
+        min_length=1,
+        description="Stages of a tuning study, in order, each `screen`, `grid`, `bayes`, "
+        "`surface` or `confirm` with its options; see [methods.md](methods.md#tuning).",
+    )
+    metric: TunedMetric | None = Field(
+        None, description="What `stages` tune: accuracy unless stated; a loss is minimised."
+    )
+    mined: str | None = Field(
+        None,
+        description="Population whose regression of the metric is what stages with `prior: hub` "
+        "start from.",
     )
     factors: dict[str, Any] = Field(
         {},
         description="What varies: name -> `{low, high, scale: linear or log}` or `{values}`.",
     )
     fixed: dict[str, Any] = Field({}, description="Hyperparameters that do not vary.")
-    seeds: list[Whole] = Field([1], min_length=1, description="Every point is run with each.")
+    seeds: list[Whole] = Field(
+        [1],
+        min_length=1,
+        description="Every point of a design is run with each; stages have seeds of their own, "
+        "the first of these unless stated.",
+    )
     train_size: Whole | None = Field(None, description="Training rows; all unless stated.")
-    keep: Literal["metrics", "head", "weights"] = Field(
-        "metrics", description="What a run leaves besides its metrics."
+    keep: Literal["metrics", "head", "weights", "merged"] = Field(
+        "metrics",
+        description="What a run leaves besides its metrics; with LoRA `weights` are the adapter, "
+        "`merged` the whole model.",
     )
     noise: dict[str, Any] | None = Field(
         None, description="Noise between seeds for the power of the design (`{sd: 0.01}`)."
@@ -362,6 +439,9 @@ class Config(Section):
         description="Sets of published models, by name.",
     )
     regression: Regression = Field(default_factory=Regression)
+    goals: dict[Metric, Goal] = Field(
+        {}, description="What is wanted of each metric in the trade-offs (absolute view)."
+    )
     tasks: dict[Name, Task] = Field(
         {
             "mini-reviews": Task(
@@ -388,7 +468,7 @@ class Config(Section):
                 train_size=320,
             )
         },
-        description="Designed experiments, by name.",
+        description="Designed experiments and tuning studies, by name.",
     )
     training: Training = Field(default_factory=Training)
     contrasts: list[Contrast] = Field(
@@ -463,6 +543,27 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def override(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with what Snakemake holds as ``config`` put over it.
+
+    Snakemake's YAML reader takes ``1e-5`` for a text. It is a number here, unless ``base`` has this
+    very text at its place.
+    """
+
+    def number(value: Any, below: Any) -> Any:
+        if isinstance(value, Mapping):
+            found = below if isinstance(below, Mapping) else {}
+            return {key: number(item, found.get(key)) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            known = below if isinstance(below, (list, tuple)) else ()
+            same = known if len(known) == len(value) else [None] * len(value)
+            return [number(*pair) for pair in zip(value, same, strict=True)]
+        text = isinstance(value, str) and value != below and EXPONENT.fullmatch(value)
+        return float(value) if text else value
+
+    return merge(base, number(over, base))
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice and reads ``1e-5`` as a number."""
 
@@ -481,17 +582,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 # YAML 1.1 takes `1e-5` for a string; editors and people take it for a number.
-_SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
-_UniqueKeyLoader.add_implicit_resolver("tag:yaml.org,2002:float", _SCIENTIFIC, list("-+0123456789"))
-
-
-def with_numbers(data: Any) -> Any:
-    """Data that another YAML reader read, with ``1e-5`` as the number that it is."""
-    if isinstance(data, Mapping):
-        return {key: with_numbers(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return [with_numbers(value) for value in data]
-    return float(data) if isinstance(data, str) and _SCIENTIFIC.match(data) else data
+_UniqueKeyLoader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
 
 
 def _refuse(problems: Sequence[str], source: str) -> UserError:
@@ -528,6 +619,11 @@ def _cross_checks(config: Config) -> Iterator[str]:
                 f"discovery.base_models.{index}: got {_show(base)}, expected a model id "
                 "(patterns cannot be listed)"
             )
+    for metric, goal in config.goals.items():
+        if metric not in regression.metrics:
+            yield f"goals.{metric}: not among regression.metrics"
+        if goal.worst is not None and goal.worst == goal.target:
+            yield f"goals.{metric}: worst and target are both {goal.worst:g}"
     yield from _experiment_checks(config)
     for key in ("metrics", "views"):
         values = getattr(regression, key)
@@ -535,6 +631,15 @@ def _cross_checks(config: Config) -> Iterator[str]:
             f"regression.{key}: '{value}' is given twice"
             for value in sorted({value for value in values if values.count(value) > 1})
         )
+
+
+DESIGN_KEYS = ("design", "noise", "max_runs")
+STAGE_KEYS = ("metric", "mined")
+
+
+def is_staged(experiment: Experiment) -> bool:
+    """Whether an experiment is a tuning study in stages, not a design."""
+    return experiment.stages is not None
 
 
 def _experiment_checks(config: Config) -> Iterator[str]:
@@ -551,9 +656,18 @@ def _experiment_checks(config: Config) -> Iterator[str]:
             continue
         told, where = experiment_spec(config, name), f"experiments.{name}"
         shared = {key: told[key] for key in ("model", "task", "method", "keep")}
+        if (experiment.design is None) == (experiment.stages is None):
+            yield f"{where}: exactly one of `design` and `stages` is needed"
+            continue
+        others = DESIGN_KEYS if is_staged(experiment) else STAGE_KEYS
+        wanted = "a design" if is_staged(experiment) else "stages"
+        unused = [key for key in others if key in experiment.model_fields_set]
+        yield from (f"{where}.{key}: this is an option of {wanted}" for key in unused)
         try:
             read_factors(experiment.factors, f"{where}.factors")
             normalise({**shared, **experiment.fixed}, f"{where}.fixed")
+            if is_staged(experiment):
+                yield from _stage_checks(config, name, told)
         except UserError as error:
             yield str(error)
     for index, contrast in enumerate(config.contrasts):
@@ -563,12 +677,59 @@ def _experiment_checks(config: Config) -> Iterator[str]:
                 yield f"contrasts.{index}.{kind}: unknown {kind} '{stated}'" + _nearest(
                     stated, known
                 )
+            elif kind == "experiment" and is_staged(config.experiments[stated]):
+                yield (
+                    f"contrasts.{index}.experiment: '{stated}' is tuned in stages; "
+                    "expected a designed experiment"
+                )
+
+
+def _stage_checks(config: Config, name: str, told: Mapping[str, Any]) -> Iterator[str]:
+    """What a tuning study needs: stages that can be, settings that a run can have, a surface."""
+    from tunescape.training.runspec import normalise
+    from tunescape.tuning.study import read_study
+
+    where, experiment = f"experiments.{name}", config.experiments[name]
+    study = read_study(told, where)
+    for factor in study.factors:
+        ends = factor.values if factor.categorical else (factor.low, factor.high)
+        for value in ends:
+            setting = int(value) if factor.integer and not isinstance(value, str) else value
+            settings = {**study.baseline, factor.name: setting}
+            normalise({**study.shared, **settings}, f"{where}.factors")
+    if not any(search.options.get("prior") == "hub" for search in study.searches):
+        if experiment.mined is not None:
+            yield f"{where}.mined: no stage has `prior: hub`"
+        return
+    key = f"{where}.mined"
+    if experiment.mined is None:
+        yield f"{key}: missing; a stage with `prior: hub` starts from the surface of a population"
+    elif experiment.mined not in config.populations:
+        yield f"{key}: unknown population '{experiment.mined}'" + _nearest(
+            experiment.mined, config.populations
+        )
+    elif study.metric not in config.regression.metrics or "absolute" not in config.regression.views:
+        yield (
+            f"{key}: `regression` has no absolute view of {study.metric}, which the stages with "
+            "`prior: hub` start from"
+        )
 
 
 def experiment_spec(config: Config, name: str) -> dict[str, Any]:
-    """An experiment as ``design.plan_runs`` takes it, its task and model spelled out."""
+    """An experiment, its task and model spelled out.
+
+    Returns:
+        What ``design.plan_runs`` takes, or for a tuning study what ``tuning.study.read_study``
+        takes.
+    """
     experiment = config.experiments[name]
-    told = experiment.model_dump(exclude={"task", "model", "revision"}, exclude_none=True)
+    left_out = {"task", "model", "revision", "mined"}
+    left_out |= set(DESIGN_KEYS if is_staged(experiment) else STAGE_KEYS)
+    told = experiment.model_dump(exclude=left_out, exclude_none=True)
+    if experiment.stages is not None:
+        told["stages"] = [
+            {kind: options or {} for kind, options in stage.items()} for stage in experiment.stages
+        ]
     task = config.tasks[experiment.task].model_dump(exclude_none=True)
     return {
         "name": name,

@@ -270,7 +270,9 @@ def _predict(response: Response, table: pd.DataFrame) -> dict[str, Any]:
     loose = ~outside & ~predicted.estimable
     low, high = BOUNDS.get(response.metric, (None, None))
     shift = 0.0
-    if response.summary["view"] == "relative":
+    if response.summary["view"] == "relative" and response.summary.get("scale") != "identity":
+        low = high = None  # log odds ratios and log ratios have no bounds
+    elif response.summary["view"] == "relative":
         shift = float(response.summary["baseline"]["values"][response.metric])
     impossible = np.zeros(len(table), dtype=bool)
     if low is not None:

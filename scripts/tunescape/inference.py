@@ -11,8 +11,8 @@ studentised Breusch-Pagan test; Tipton and Pustejovsky (2015) for Hotelling-scal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ from tunescape.surface import INTERCEPT, SurfaceFit, invert_link
 Array = NDArray[np.float64]
 Labels = Sequence[str] | NDArray[np.str_]
 Kind = Literal["classical", "hc3", "cr3"]
+Resampling = Literal["clusters", "residuals"]
 
 # Eigenvalues of I - Q_g'Q_g lie in [0, 1]; at 0 the deletion of cluster g loses a column.
 _SINGULAR = 1e-10
@@ -214,6 +215,24 @@ def covariance(fit: SurfaceFit, kind: Kind, labels: Labels | None = None) -> Cov
             f"{len(culprits)} {unit}(s) makes the design rank-deficient"
         )
     return Covariance(kind, np.asarray(matrix), df, count, exists, blocking, reason)
+
+
+def whole(fit: SurfaceFit, cov: Covariance) -> bool:
+    """Whether the intercept and every estimated term have a variance, effects aside."""
+    terms = [i for i, j in enumerate(fit.kept) if j >= fit.n_effects]
+    return cov.df > 0 and bool(cov.exists[terms].all())
+
+
+def surface_covariance(fit: SurfaceFit, labels: Labels) -> Covariance:
+    """CR3 where the intercept and every term have one, else the classical covariance.
+
+    Levels of effects without a variance get 0: predictions are at their reference level, where
+    they have no part.
+    """
+    found = covariance(fit, "cr3", labels)
+    if not whole(fit, found):
+        return covariance(fit, "classical")
+    return replace(found, matrix=np.nan_to_num(found.matrix, nan=0.0))
 
 
 @dataclass(frozen=True)
@@ -563,9 +582,22 @@ def cluster_bootstrap(fit: SurfaceFit, labels: Labels, draws: int = 10_000, seed
     Each draw takes as many clusters as there are, with replacement. A refit needs only the
     clusters' moments, so all draws are one matrix product and a batch of small solves, in the
     orthonormal basis of the full fit. Draws that do not determine every term are rows of nan.
+    With effects, the levels (and the intercept) are absorbed in each draw and are nan: a level
+    that no drawn cluster has drops out, and the terms stay determined.
     """
     names, codes = _codes(labels, fit.n)
     count, p = len(names), fit.rank
+    if fit.n_effects:
+        absorbed = _absorb(fit)
+        result = np.full((draws, p), np.nan)
+        start = 0
+        for gram, right, _ in _absorbed_draws(absorbed, codes, count, draws, seed):
+            good = np.linalg.eigvalsh(gram)[:, 0] > _SINGULAR
+            gamma = np.linalg.solve(gram[good], right[good][:, :, None])[:, :, 0]
+            rows = start + np.flatnonzero(good)
+            result[np.ix_(rows, np.asarray(absorbed.at))] = gamma @ absorbed.inverse.T
+            start += len(gram)
+        return result
     root = np.sqrt(fit.weights)
     moments = _moments(fit.q, codes, count).reshape(count, p * p)
     products = _sum_by(codes, fit.q * (root * fit.response)[:, None], count)
@@ -583,6 +615,78 @@ def cluster_bootstrap(fit: SurfaceFit, labels: Labels, draws: int = 10_000, seed
             gamma[good] = np.linalg.solve(gram[good], right)[:, :, 0]
         result[start : start + size] = gamma @ fit.r_inverse.T
     return result
+
+
+def residual_bootstrap(fit: SurfaceFit, draws: int = 10_000, seed: int = 0) -> Array:
+    """Coded coefficients of refits to resampled residuals, shape (draws, kept).
+
+    For designed runs, whose settings are fixed and whose errors are exchangeable: resampled
+    clusters of a small design mostly lose a term. Residuals are divided by the root of one minus
+    their leverage and centred (Davison and Hinkley, Bootstrap Methods and their Application,
+    1997, section 6.3).
+    """
+    return (_resampled_responses(fit, draws, seed) @ fit.q) @ fit.r_inverse.T
+
+
+def _resampled_responses(fit: SurfaceFit, draws: int, seed: int) -> Array:
+    """Fitted values with resampled residuals, times the roots of the weights: (draws, rows)."""
+    root = np.sqrt(fit.weights)
+    free = 1 - fit.leverage
+    usable = free > _SINGULAR
+    scaled = np.where(usable, root * fit.residuals / np.sqrt(np.where(usable, free, 1.0)), 0.0)
+    scaled = scaled - scaled.mean()
+    drawn = np.random.default_rng(seed).integers(0, fit.n, (draws, fit.n))
+    return np.asarray(root * fit.fitted + scaled[drawn], dtype=float)
+
+
+@dataclass(frozen=True)
+class _Absorbed:
+    """Terms, and the response, after effects and intercept are taken out of the full sample.
+
+    Attributes:
+        levels: (rows, levels), the effects' columns and the intercept, weighted.
+        q: (rows, terms), orthonormal basis of what they leave of the terms.
+        inverse: (terms, terms), from coefficients of q to those of the terms.
+        at: positions of the terms among the estimated columns.
+    """
+
+    levels: Array
+    q: Array
+    y: Array
+    inverse: Array
+    at: list[int]
+
+
+def _absorb(fit: SurfaceFit) -> _Absorbed:
+    weighted = fit.design * np.sqrt(fit.weights)[:, None]
+    at = [
+        i
+        for i, (j, name) in enumerate(zip(fit.kept, fit.kept_names, strict=True))
+        if j >= fit.n_effects and name != INTERCEPT
+    ]
+    levels = weighted[:, [i for i in range(fit.rank) if i not in at]]
+    basis = np.linalg.qr(levels)[0]
+    y = np.sqrt(fit.weights) * fit.response
+    rest = weighted[:, at] - basis @ (basis.T @ weighted[:, at])
+    q, r = np.linalg.qr(rest)
+    return _Absorbed(levels, q, y - basis @ (basis.T @ y), np.linalg.inv(r), at)
+
+
+def _absorbed_draws(
+    absorbed: _Absorbed, codes: NDArray[np.int64], count: int, draws: int, seed: int
+) -> Iterator[tuple[Array, Array, Array]]:
+    """Resamples in chunks: moments of q, of q with y, and of y, each draw's levels taken out."""
+    columns = np.column_stack([absorbed.levels, absorbed.q, absorbed.y])
+    size, e = columns.shape[1], absorbed.levels.shape[1]
+    moments = _moments(columns, codes, count).reshape(count, -1)
+    rng = np.random.default_rng(seed)
+    for start in range(0, draws, _CHUNK):
+        drawn = _resample(rng, min(_CHUNK, draws - start), count)
+        sums = (drawn @ moments).reshape(-1, size, size)
+        cross = sums[:, e:, :e]
+        inverse = np.linalg.pinv(sums[:, :e, :e], rcond=1e-10, hermitian=True)
+        left = sums[:, e:, e:] - cross @ inverse @ np.swapaxes(cross, 1, 2)
+        yield left[:, :-1, :-1], left[:, :-1, -1], left[:, -1, -1]
 
 
 def _resample(rng: np.random.Generator, size: int, count: int) -> Array:
@@ -605,9 +709,13 @@ _WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt
 
 
 def wild_bootstrap(
-    fit: SurfaceFit, labels: Labels, draws: int = 9_999, seed: int = 0
+    fit: SurfaceFit,
+    labels: Labels,
+    draws: int = 9_999,
+    seed: int = 0,
+    terms: Iterable[str] | None = None,
 ) -> dict[str, float]:
-    """Restricted wild cluster bootstrap p-value of each estimated column.
+    """Restricted wild cluster bootstrap p-value of each estimated column, or of those named.
 
     The null is imposed, residuals of a cluster share one sign (Rademacher weights from 13
     clusters on, Webb's six points below), and studentising is by CR1. nan with one cluster.
@@ -625,7 +733,10 @@ def wild_bootstrap(
     y, e = root * fit.response, root * fit.residuals
     moments = _moments(fit.q, codes, count)
     result: dict[str, float] = {}
+    asked = set(fit.kept_names if terms is None else terms)
     for j, name in enumerate(fit.kept_names):
+        if name not in asked:
+            continue
         functional = fit.r_inverse[j]
         length = float(np.linalg.norm(functional))
         unit = functional / length
@@ -672,11 +783,13 @@ def importance(
     draws: int = 1_000,
     seed: int = 0,
     level: float = 0.95,
+    resample: Resampling = "clusters",
 ) -> list[Importance]:
     """Importance of the factors; signs and units change nothing.
 
     `values` are the raw factor columns of the fitted rows. Bootstrap draws that lose a term are
-    left out; the permutation measure is the mean of 20 permutations.
+    left out, and there are no limits where those are more than half; the permutation measure is
+    the mean of 20 permutations.
     """
     groups = {
         f.name: [
@@ -686,43 +799,70 @@ def importance(
         ]
         for f in fit.factors
     }
-    boot = _bootstrap_partial_r2(fit, labels, groups, draws, seed)
+    boot = _bootstrap_partial_r2(fit, labels, groups, draws, seed, resample)
     drop = _permutation_drop(fit, values, labels, seed)
     tail = (1 - level) / 2
     result = []
     for name, at in groups.items():
         test = joint_test(fit, covariance(fit, "classical"), name, [fit.kept_names[i] for i in at])
         drawn = boot[name][np.isfinite(boot[name])]
-        low, high = (
-            np.quantile(drawn, [tail, 1 - tail]) if drawn.size else (float("nan"), float("nan"))
-        )
+        # Resamples that keep every term are no fair sample where most of them do not.
+        several = len(set(map(str, labels))) > 1 or resample == "residuals"
+        told = several and drawn.size >= draws / 2
+        low, high = np.quantile(drawn, [tail, 1 - tail]) if told else (float("nan"), float("nan"))
         result.append(Importance(name, test.partial_r2, float(low), float(high), drop[name]))
     return result
 
 
 def _bootstrap_partial_r2(
-    fit: SurfaceFit, labels: Labels, groups: Mapping[str, list[int]], draws: int, seed: int
+    fit: SurfaceFit,
+    labels: Labels,
+    groups: Mapping[str, list[int]],
+    draws: int,
+    seed: int,
+    resample: Resampling,
 ) -> dict[str, Array]:
+    if resample == "residuals":
+        y = _resampled_responses(fit, draws, seed)
+        gram = np.broadcast_to(np.eye(fit.rank), (draws, fit.rank, fit.rank))
+        return _gains(gram, y @ fit.q, np.sum(y**2, axis=1), fit.r_inverse, groups)
     names, codes = _codes(labels, fit.n)
     count, p = len(names), fit.rank
+    if fit.n_effects:
+        absorbed = _absorb(fit)
+        parts = list(_absorbed_draws(absorbed, codes, count, draws, seed))
+        gram, right, total = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        place = {i: k for k, i in enumerate(absorbed.at)}
+        within = {name: [place[i] for i in at] for name, at in groups.items()}
+        return _gains(gram, right, total, absorbed.inverse, within)
     y = np.sqrt(fit.weights) * fit.response
     basis = np.column_stack([fit.q, y])
     outer = _sum_by(codes, (basis[:, :, None] * basis[:, None, :]).reshape(fit.n, -1), count)
     sums = (_resample(np.random.default_rng(seed), draws, count) @ outer).reshape(
         draws, p + 1, p + 1
     )
-    gram, right, total = sums[:, :p, :p], sums[:, :p, p], sums[:, p, p]
+    return _gains(sums[:, :p, :p], sums[:, :p, p], sums[:, p, p], fit.r_inverse, groups)
+
+
+def _gains(
+    gram: Array, right: Array, total: Array, inverse: Array, groups: Mapping[str, list[int]]
+) -> dict[str, Array]:
+    """Partial R2 of groups of coefficients from moments in an orthonormal basis, a draw a row.
+
+    `inverse` maps coefficients in the basis to those of the columns.
+    """
+    draws = len(gram)
     good = np.linalg.eigvalsh(gram)[:, 0] > _SINGULAR
     result = {name: np.full(draws, np.nan) for name in groups}
     if not good.any():
         return result
     gamma = np.linalg.solve(gram[good], right[good][:, :, None])[:, :, 0]
     rss = np.maximum(total[good] - np.sum(gamma * right[good], axis=1), 0.0)
-    inverse = fit.r_inverse @ np.linalg.inv(gram[good]) @ fit.r_inverse.T
-    coef = gamma @ fit.r_inverse.T
+    coef = gamma @ inverse.T
+    spread = inverse @ np.linalg.inv(gram[good]) @ inverse.T
     for name, at in groups.items():
         if at:
-            block = inverse[:, at][:, :, at]
+            block = spread[:, at][:, :, at]
             b = coef[:, at]
             gain = np.sum(b * np.linalg.solve(block, b[:, :, None])[:, :, 0], axis=1)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -758,22 +898,64 @@ def _permutation_drop(
     return result
 
 
-def random_intercept(fit: SurfaceFit, labels: Labels) -> dict[str, tuple[float, float]]:
-    """Estimate and standard error of each term with a random intercept a cluster (REML).
+@dataclass(frozen=True)
+class RandomIntercept:
+    """A surface whose clusters have a random level each, on the scale of the link.
 
-    A cross-check by statsmodels' MixedLM on the fit's own coded design.
+    Attributes:
+        terms, estimate, se, p: of the estimated columns; p against the normal.
+        between_sd, within_sd: standard deviations of the levels and of the rows about them.
     """
+
+    terms: tuple[str, ...]
+    estimate: Array
+    se: Array
+    p: Array
+    between_sd: float
+    within_sd: float
+    converged: bool
+
+    @property
+    def intraclass_correlation(self) -> float:
+        """Share of the variance that lies between clusters."""
+        between, within = self.between_sd**2, self.within_sd**2
+        return between / (between + within) if between + within > 0 else float("nan")
+
+
+def random_intercept(fit: SurfaceFit, labels: Labels) -> RandomIntercept:
+    """Refit with a random intercept a cluster (REML), by statsmodels' MixedLM.
+
+    The fit's own coded design is used, its rows scaled by the roots of the weights.
+    """
+    import warnings
+
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     _, codes = _codes(labels, fit.n)
     root = np.sqrt(fit.weights)
-    model = MixedLM(root * fit.response, root[:, None] * fit.design, groups=codes)
-    result = model.fit(reml=True, method=["lbfgs", "bfgs"])
+    # In units of the residual error: the search for the variances starts at 1.
+    unit = fit.sigma
+    model = MixedLM(
+        root * fit.response / unit, root[:, None] * fit.design, groups=codes, exog_re=root[:, None]
+    )
+    with warnings.catch_warnings():
+        # A variance of 0 between clusters is a result here, not a problem.
+        warnings.simplefilter("ignore")
+        # One variance ratio is searched for: gradients overshoot to a singular one.
+        result = model.fit(reml=True, method="powell", xtol=1e-10, ftol=1e-12)
     k = fit.rank
-    return {
-        name: (float(b), float(s))
-        for name, b, s in zip(fit.kept_names, result.params[:k], result.bse[:k], strict=True)
-    }
+    estimate, se = (np.asarray(v, dtype=float)[:k] * unit for v in (result.params, result.bse))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.asarray(2 * stats.norm.sf(np.abs(estimate / se)), dtype=float)
+    return RandomIntercept(
+        fit.kept_names,
+        estimate,
+        se,
+        p,
+        unit * float(np.sqrt(max(float(np.asarray(result.cov_re).ravel()[0]), 0.0))),
+        unit * float(np.sqrt(result.scale)),
+        bool(result.converged),
+    )
 
 
 def concentration(labels: Iterable[str]) -> tuple[str, float]:
@@ -784,3 +966,13 @@ def concentration(labels: Iterable[str]) -> tuple[str, float]:
     names, counts = np.unique(np.asarray(text), return_counts=True)
     first = int(np.argmax(counts))
     return str(names[first]), float(counts[first] / counts.sum())
+
+
+def effective_clusters(labels: Iterable[str]) -> float:
+    """How many clusters of equal size weigh as much as these, ``n^2 / sum n_g^2``; nan for none.
+
+    Uneven clusters carry less than their number (Kish, Survey Sampling, 1965): with one of all
+    rows but one, tests rest on little more than 1.
+    """
+    counts = np.unique(np.asarray([str(label) for label in labels]), return_counts=True)[1]
+    return float(counts.sum() ** 2 / np.sum(counts**2)) if counts.size else float("nan")

@@ -66,5 +66,6 @@ def outline(points: Array) -> Array:
     if region.dimension == 2:
         from scipy.spatial import ConvexHull
 
-        return unique[ConvexHull(unique).vertices]
+        corners: NDArray[np.intp] = ConvexHull(unique).vertices
+        return unique[corners]
     return unique[[0, -1]] if region.dimension == 1 else unique[:1]

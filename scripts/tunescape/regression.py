@@ -25,16 +25,18 @@ from tunescape.surface import (
     Factor,
     Link,
     SurfaceFit,
+    apply_link,
     code_factor,
     fit_surface,
     polynomial_terms,
 )
-from tunescape.tables import read_table, write_json, write_table
+from tunescape.tables import read_json, read_table, write_json, write_table
 
 Array = NDArray[np.float64]
 View = Literal["absolute", "relative"]
 
 SHARES = ("accuracy", "f1", "precision", "recall", "roc_auc")
+LINKS: dict[str, Link] = {**dict.fromkeys(SHARES, "logit"), "loss": "log"}
 BOUNDS: dict[str, tuple[float | None, float | None]] = {
     **dict.fromkeys(SHARES, (0.0, 1.0)),
     "loss": (0.0, None),
@@ -48,7 +50,7 @@ _NUMBERS = (
     "se_cr3", "t_cr3", "p_cr3", "p_wild", "ci_low", "ci_high",
     "raw_estimate", "raw_se", "raw_t", "raw_p", "raw_ci_low", "raw_ci_high",
     "raw_se_cr3", "raw_p_cr3", "partial_r2", "vif",
-    "detectable_effect", "equivalence_bound",
+    "detectable_effect", "equivalence_bound", "mixed_estimate", "mixed_se", "mixed_p",
 )  # fmt: skip
 COEFFICIENT_COLUMNS: dict[str, str] = {
     "term": "str", "kind": "str", "estimable": "bool",
@@ -87,8 +89,10 @@ class Specification:
     link: Link
     weights: str | None
     effects: tuple[str, ...]
+    mixed: str | None
     wild_draws: int
     published_form: bool
+    designed: bool
 
 
 def read_specification(spec: Mapping[str, Any]) -> Specification:
@@ -97,9 +101,12 @@ def read_specification(spec: Mapping[str, Any]) -> Specification:
     Keys: ``metric`` (required), ``factors`` (required; name -> ``linear``/``log`` or
     ``{coding, centre, scale}``), ``view`` (absolute), ``degree`` (2), ``intercept`` (true),
     ``baseline`` (``{model, values}`` or values), ``cluster`` (owner), ``confidence`` (0.95),
-    ``link`` (identity), ``weights`` (none, or a column such as n_eval), ``effects`` (columns),
+    ``link`` (``none``, ``auto`` by the metric's bounds as `LINKS` says, or a link's name),
+    ``weights`` (none, or a column such as n_eval), ``effects`` (columns whose levels enter as
+    indicators), ``mixed`` (a column whose levels get a random intercept in a second fit),
     ``wild_draws`` (1999), ``published_form`` (false: true codes every factor linearly, the form
-    of the published tables).
+    of the published tables), ``designed`` (false: true resamples residuals instead of clusters
+    where leaving out a configuration loses a term).
 
     Raises:
         UserError: a required key is missing or a value is not one of the above.
@@ -118,6 +125,9 @@ def read_specification(spec: Mapping[str, Any]) -> Specification:
         described = dict(coding) if isinstance(coding, Mapping) else {"coding": coding}
         codings[name] = {"coding": "linear"} if published else described
     weights = spec.get("weights")
+    link = spec.get("link", "none")
+    if link == "auto":
+        link = LINKS.get(str(spec["metric"]), "identity")
     return Specification(
         metric=str(spec["metric"]),
         view=view,
@@ -128,11 +138,13 @@ def read_specification(spec: Mapping[str, Any]) -> Specification:
         baseline_name=str(baseline.get("model", baseline.get("id", "baseline"))),
         cluster=str(spec.get("cluster", "owner")),
         level=float(spec.get("confidence", 0.95)),
-        link=spec.get("link", "identity"),
+        link="identity" if link == "none" else link,
         weights=None if weights in (None, "", "none") else str(weights),
         effects=tuple(spec.get("effects", ())),
+        mixed=spec.get("mixed"),
         wild_draws=int(spec.get("wild_draws", 1999)),
         published_form=published,
+        designed=bool(spec.get("designed", False)),
     )
 
 
@@ -192,8 +204,11 @@ def fit_population(
         "left_out": dict(left_out),
         "degree": wanted.degree,
         "intercept": wanted.intercept,
-        "link": wanted.link,
+        # A relative view takes its differences on the link's scale, where the fit is linear.
+        "link": wanted.link if wanted.view == "absolute" else "identity",
+        "scale": wanted.link,
         "weights": wanted.weights,
+        "effects_of": list(wanted.effects),
         "cluster": wanted.cluster,
         "level": wanted.level,
         "published_form": wanted.published_form,
@@ -206,8 +221,10 @@ def fit_population(
     if not reason:
         terms = polynomial_terms(list(wanted.codings), wanted.degree, intercept=wanted.intercept)
         distinct = {name: int(complete[name].nunique()) for name in wanted.codings}
-        if len(complete) < len(terms):
-            reason = f"{len(complete)} complete rows are fewer than the {len(terms)} terms"
+        levels = sum(complete[name].nunique() - 1 for name in wanted.effects)
+        if len(complete) < len(terms) + levels:
+            also = f" and {levels} further levels of {', '.join(wanted.effects)}" if levels else ""
+            reason = f"{len(complete)} complete rows are fewer than the {len(terms)} terms{also}"
         elif all(count < 2 for count in distinct.values()):
             reason = "every factor is constant in the complete rows"
         elif np.ptp(complete[wanted.metric]) <= 1e-12 * complete[wanted.metric].abs().max():
@@ -241,11 +258,25 @@ def complete_rows(
             usable &= numbers > 0
         left = left[usable].assign(**{name: numbers[usable]})
         flow.append({"reason": f"no usable {name}", "before": before, "after": len(left)})
+    for name in wanted.effects:
+        before = len(left)
+        left = _with_company(left, name)
+        flow.append(
+            {"reason": f"no other model of its {name}", "before": before, "after": len(left)}
+        )
     order = [c for c in ("id",) if c in left]
     left = (left.sort_values(order, kind="stable") if order else left).reset_index(drop=True)
     if left.empty:
         return left, flow, f"no model states {wanted.metric} and all of {', '.join(wanted.codings)}"
     return left, flow, ""
+
+
+def _with_company(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Rows whose level is known and has another row: no others inform slopes within levels."""
+    if column not in frame:
+        return frame.iloc[:0]
+    counts = frame[column].map(frame[column].value_counts())
+    return frame[(counts > 1).fillna(False).to_numpy(dtype=bool)]
 
 
 def cluster_labels(frame: pd.DataFrame, column: str) -> list[str]:
@@ -265,7 +296,8 @@ def view_data(
     """Factor columns and response of a view.
 
     Relative linear factors are differences to the baseline and log factors ratios to it, whose
-    logarithm is the difference of logarithms.
+    logarithm is the difference of logarithms. With a link, the relative response is the
+    difference on the link's scale (a log odds ratio, or a log ratio).
     """
     values: dict[str, Array] = {}
     for name, coding in wanted.codings.items():
@@ -276,8 +308,21 @@ def view_data(
         values[name] = column
     response = frame[wanted.metric].to_numpy(dtype=float)
     if view == "relative":
-        response = response - wanted.baseline[wanted.metric]
+        response = _on_scale(response, wanted) - baseline_on_scale(response, wanted)
     return values, response
+
+
+def _on_scale(response: Array, wanted: Specification) -> Array:
+    """Values of the metric on the scale of the link."""
+    return apply_link(response, wanted.link)
+
+
+def baseline_on_scale(response: Array, wanted: Specification) -> float:
+    """The baseline's metric on the scale of the link, moved inwards if the rows are."""
+    base = np.array([wanted.baseline[wanted.metric]])
+    if wanted.link == "logit" and bool(np.any((response == 0) | (response == 1))):
+        base = (base * (response.size - 1) + 0.5) / response.size
+    return float(_on_scale(base, wanted)[0])
 
 
 def _factors(values: Mapping[str, Array], wanted: Specification) -> list[Factor]:
@@ -310,7 +355,7 @@ def _fit_view(
         intercept=wanted.intercept,
         weights=weights,
         effects=effects,
-        link=wanted.link,
+        link=wanted.link if view == "absolute" else "identity",
     )
     return fit, values
 
@@ -363,6 +408,12 @@ def _describe(wanted: Specification, header: dict[str, Any], rows: pd.DataFrame)
         "cr3": inference.covariance(fit, "cr3", clusters),
     }
     table = _coefficients(fit, covariances, clusters, wanted)
+    mixed = _mixed(fit, rows, wanted)
+    for column in ("estimate", "se", "p"):
+        found = mixed["terms"] if mixed else {}
+        table[f"mixed_{column}"] = [
+            found.get(name, {}).get(column, np.nan) for name in table["term"]
+        ]
     datasets = _distinct(rows, "dataset")
     table = table.assign(
         n=fit.n, clusters=covariances["cr3"].clusters, datasets=datasets,
@@ -373,6 +424,7 @@ def _describe(wanted: Specification, header: dict[str, Any], rows: pd.DataFrame)
         **header,
         **_summary(fit, values, rows, wanted, covariances, owners, clusters, datasets),
     }
+    summary["mixed"] = {k: v for k, v in mixed.items() if k != "terms"} if mixed else None
     summary["impossible"] = _impossible(fit, wanted)
     summary["identity"] = _identity(rows, wanted)
     summary["statements"] = _statements(summary)
@@ -418,8 +470,8 @@ def _coefficients(
     t, p, low, high = inference.t_tests(raw.estimate, raw.se, df, wanted.level)
     table["raw_t"], table["raw_p"] = t[pick], p[pick]
     table["raw_ci_low"], table["raw_ci_high"] = low[pick], high[pick]
-    if covariances["cr3"].exists.all():
-        robust_raw = fit.raw(covariances["cr3"].matrix)
+    if inference.whole(fit, covariances["cr3"]):
+        robust_raw = fit.raw(inference.surface_covariance(fit, clusters).matrix)
         _, p_raw, _, _ = inference.t_tests(robust_raw.estimate, robust_raw.se, robust.df)
         table["raw_se_cr3"], table["raw_p_cr3"] = robust_raw.se[pick], p_raw[pick]
     for column, found in (
@@ -438,6 +490,29 @@ def _coefficients(
     return table
 
 
+def _mixed(fit: SurfaceFit, rows: pd.DataFrame, wanted: Specification) -> dict[str, Any] | None:
+    """The same terms with a random intercept a level of a column; None where not asked for."""
+    if not wanted.mixed:
+        return None
+    labels = cluster_labels(rows, wanted.mixed)
+    levels = len(set(labels))
+    told: dict[str, Any] = {"group": wanted.mixed, "levels": levels, "terms": {}}
+    if levels < 2 or levels == fit.n or fit.df_residual < 1:
+        return {**told, "reason": f"{levels} levels of {wanted.mixed} among {fit.n} rows"}
+    found = inference.random_intercept(fit, labels)
+    return {
+        **told,
+        "reason": "" if found.converged else "the likelihood did not converge",
+        "between_sd": found.between_sd,
+        "within_sd": found.within_sd,
+        "intraclass_correlation": found.intraclass_correlation,
+        "terms": {
+            name: {"estimate": b, "se": s, "p": p}
+            for name, b, s, p in zip(found.terms, found.estimate, found.se, found.p, strict=True)
+        },
+    }
+
+
 def _wild(
     fit: SurfaceFit,
     clusters: Sequence[str],
@@ -451,7 +526,8 @@ def _wild(
     """
     if wanted.wild_draws < 1 or fit.df_residual < 1 or not bool(robust.exists.any()):
         return {}
-    found = inference.wild_bootstrap(fit, clusters, wanted.wild_draws)
+    terms = [term.name for term in fit.terms]
+    found = inference.wild_bootstrap(fit, clusters, wanted.wild_draws, terms=terms)
     there = dict(zip(fit.kept_names, robust.exists, strict=True))
     return {name: p for name, p in found.items() if there[name]}
 
@@ -528,6 +604,8 @@ def _bounds(wanted: Specification) -> tuple[float | None, float | None]:
     """Possible values of the response of a view."""
     low, high = BOUNDS.get(wanted.metric, (None, None))
     if wanted.view == "relative":
+        if wanted.link != "identity":
+            return None, None
         base = wanted.baseline[wanted.metric]
         low = None if low is None else low - base
         high = None if high is None else high - base
@@ -563,6 +641,8 @@ def _summary(
     datasets: int,
 ) -> dict[str, Any]:
     dominant, share = inference.concentration(owners)
+    lost = wanted.designed and not bool(covariances["cr3"].exists.all())
+    resample: inference.Resampling = "residuals" if lost else "clusters"
     alone = [f"{i:09d}" for i in range(fit.n)]
     lagrange, bp_df, bp_p = inference.breusch_pagan(fit)
     press, press_r2 = inference.press(fit)
@@ -577,10 +657,13 @@ def _summary(
         "owners": len(set(owners)),
         "datasets": datasets,
         "clusters": covariances["cr3"].clusters,
+        "clusters_effective": inference.effective_clusters(clusters),
         "dominant_owner": {"owner": dominant, "share": share},
         "terms": [t.name for t in fit.terms],
         "rank": fit.rank,
         "effects": fit.n_effects,
+        # Predictions and drawings are at the first level of each effect.
+        "reference_levels": {n: min(cluster_labels(rows, n)) for n in wanted.effects},
         "aliased": {name: fit.aliased[name] for name in aliased},
         "confounded": {name: list(by) for name, by in fit.confounded().items()},
         "df_residual": fit.df_residual,
@@ -603,7 +686,7 @@ def _summary(
             kind: {
                 "df": c.df,
                 "clusters": c.clusters,
-                "exists": bool(c.exists.all()),
+                "exists": inference.whole(fit, c),
                 "terms_with_variance": int(c.exists.sum()),
                 "reason": c.reason,
                 "blocking": {name: list(by) for name, by in c.blocking.items()},
@@ -629,7 +712,11 @@ def _summary(
         "cook_clusters": dict(
             sorted(zip(names, map(float, cook), strict=True), key=lambda item: -item[1])[:5]
         ),
-        "importance": [asdict(i) for i in inference.importance(fit, values, clusters, draws=500)],
+        "resampling": resample,
+        "importance": [
+            asdict(i)
+            for i in inference.importance(fit, values, clusters, draws=500, resample=resample)
+        ],
         "sampling_noise": _sampling_noise(rows, wanted),
         "surface": _surface(fit, values, wanted),
     }
@@ -669,16 +756,14 @@ def _sampling_noise(rows: pd.DataFrame, wanted: Specification) -> dict[str, Any]
 def _identity(rows: pd.DataFrame, wanted: Specification) -> dict[str, Any]:
     """Check that the relative fit is the absolute one, seen from the baseline.
 
-    On the same rows, with an intercept and the identity link, second-order coefficients, their
-    errors and R2 coincide, fitted values differ by the baseline's metric, and a relative slope
-    is the absolute one plus twice its quadratic and its interactions times the baseline.
+    On the same rows and with an intercept, second-order coefficients, their errors and R2
+    coincide, fitted values differ by the baseline's metric (on the link's scale), and a relative
+    slope is the absolute one plus twice its quadratic and its interactions times the baseline.
     """
     names = [*wanted.codings, wanted.metric]
     lacking = [name for name in names if name not in wanted.baseline]
     if lacking:
         return {"checked": False, "reason": f"the baseline states no {', '.join(lacking)}"}
-    if wanted.link != "identity":
-        return {"checked": False, "reason": "differences cannot pass through a link"}
     if any("scale" in coding for coding in wanted.codings.values()):
         return {"checked": False, "reason": "the coding is fixed by hand, not by each view"}
     try:
@@ -686,7 +771,8 @@ def _identity(rows: pd.DataFrame, wanted: Specification) -> dict[str, Any]:
         relative, _ = _fit_view(rows, wanted, "relative")
     except UserError as error:
         return {"checked": False, "reason": str(error)}
-    compared = compare_views(absolute, relative, wanted.baseline, wanted.metric)
+    level = baseline_on_scale(rows[wanted.metric].to_numpy(dtype=float), wanted)
+    compared = compare_views(absolute, relative, wanted.baseline, level)
     worst = max(compared.values(), default=0.0)
     holds = wanted.intercept and worst <= IDENTITY_TOLERANCE
     reason = ""
@@ -701,9 +787,11 @@ def _identity(rows: pd.DataFrame, wanted: Specification) -> dict[str, Any]:
 
 
 def compare_views(
-    absolute: SurfaceFit, relative: SurfaceFit, baseline: Mapping[str, float], metric: str
+    absolute: SurfaceFit, relative: SurfaceFit, baseline: Mapping[str, float], level: float
 ) -> dict[str, float]:
     """Largest relative difference between two views that should be one model.
+
+    `level` is the baseline's metric on the scale of the fits.
 
     Keys: second_order (coefficients), second_order_se, slopes (after the shift), r2, fitted.
     Differences of coefficients are relative to ``|coefficient| + standard error``.
@@ -745,7 +833,7 @@ def compare_views(
                 found["slopes"], gap(expected, b[name], abs(float(b[name])) + spread)
             )
     found["r2"] = abs(absolute.r2 - relative.r2)
-    moved = absolute.fitted - baseline[metric] - relative.fitted
+    moved = absolute.fitted - level - relative.fitted
     size = float(np.sqrt(np.mean(absolute.response**2))) or 1.0
     found["fitted"] = float(np.max(np.abs(moved))) / size
     return {key: float(value) for key, value in found.items()}
@@ -846,9 +934,11 @@ def plain(value: Any) -> Any:
 def adjust_family(tables: Iterable[pd.DataFrame], p_column: str = "p_cr3") -> pd.DataFrame:
     """Holm, BH and BY over one family: all estimated terms but intercepts of all tables.
 
-    Returns one row a term with its table's metric and view, in the order given.
+    Returns one row a term with its table's metric and view, in the order given; without tables
+    none.
     """
-    joined = pd.concat(list(tables), ignore_index=True)
+    none = pd.DataFrame(columns=["metric", "view", "term", "estimable", p_column])
+    joined = pd.concat(list(tables) or [none], ignore_index=True)
     joined = joined[joined["term"] != INTERCEPT].reset_index(drop=True)
     result = joined[["metric", "view", "term", "estimable"]].assign(p=joined[p_column])
     p = result["p"].to_numpy(dtype=float)
@@ -860,21 +950,112 @@ def adjust_family(tables: Iterable[pd.DataFrame], p_column: str = "p_cr3") -> pd
     )
 
 
-def adjust_study(coefficient_paths: Sequence[str | Path], out_family: str | Path) -> None:
-    """Adjust all tables of a study as one family.
+def adjust_study(
+    coefficient_paths: Sequence[str | Path],
+    out_family: str | Path,
+    experiments: Iterable[str] = (),
+) -> None:
+    """Adjust all tables of a study: those of published models as one family.
+
+    An experiment is a study of its own, and its tables a family. Its runs are independent, so
+    that classical errors serve in a table where leaving out a configuration loses a term (the
+    centre of a Box-Behnken design); the column ``error`` says which were taken.
 
     Args:
         coefficient_paths: ``.../{population}/{view}/{metric}/coefficients.csv`` of `regress`.
-        out_family: CSV of `adjust_family` with the population of each row.
+        out_family: CSV of `adjust_family` with the population and the error of each row.
+        experiments: populations that are experiments.
     """
-    tables = [
-        read_table(path).assign(population=Path(path).parts[-4]) for path in coefficient_paths
+    designed = set(experiments)
+    families: dict[str, list[pd.DataFrame]] = {}
+    for path in coefficient_paths:
+        population = Path(path).parts[-4]
+        table = read_table(path)
+        lacking = table["estimable"] & table["p_cr3"].isna()
+        error = "classical" if population in designed and bool(lacking.any()) else "cr3"
+        table = table.assign(population=population, error=error, p=table[f"p_{error}"])
+        families.setdefault(population if population in designed else "", []).append(table)
+    adjusted = []
+    for tables in families.values():
+        joined = pd.concat(tables, ignore_index=True)
+        names = joined.loc[joined["term"] != INTERCEPT, ["population", "error"]]
+        family = adjust_family(tables, "p")
+        family.insert(0, "population", names["population"].tolist())
+        family.insert(4, "error", names["error"].tolist())
+        adjusted.append(family)
+    if not adjusted:
+        adjusted = [adjust_family([], "p").assign(population=None, error=None)]
+    write_table(pd.concat(adjusted, ignore_index=True), out_family)
+
+
+IDENTITY_COLUMNS = {
+    "population": "str", "metric": "str", "status": "str", "rows": "Int64",
+    "second_order": "float64", "second_order_se": "float64", "slopes": "float64", "r2": "float64",
+    "fitted": "float64", "written": "float64", "largest": "float64", "holds": "boolean",
+    "reason": "str",
+}  # fmt: skip
+
+
+def check_views(
+    coefficient_paths: Sequence[str | Path],
+    fit_paths: Sequence[str | Path],
+    out_identity: str | Path,
+) -> None:
+    """Tabulate, for each pair of views of a population and metric, that they are one model.
+
+    Args:
+        coefficient_paths, fit_paths: ``.../{population}/{view}/{metric}/coefficients.csv`` and
+            ``fit.json`` of `regress`.
+        out_identity: CSV of `IDENTITY_COLUMNS`: the differences of `compare_views`; ``written``,
+            the largest of raw second-order coefficients and their errors as the two tables have
+            them; ``holds``, all within `IDENTITY_TOLERANCE`; or why there is nothing to compare.
+    """
+    tables = {_where(path): read_table(path).set_index("term") for path in coefficient_paths}
+    fits = {_where(path): read_json(path) for path in fit_paths}
+    rows = [
+        {"population": population, "metric": metric, **_pair(tables, fits, population, metric)}
+        for population, view, metric in fits
+        if view == "relative" and (population, "absolute", metric) in fits
     ]
-    family = adjust_family(tables)
-    joined = pd.concat(tables, ignore_index=True)
-    names = joined.loc[joined["term"] != INTERCEPT, "population"].tolist()
-    family.insert(0, "population", names)
-    write_table(family, out_family)
+    table = pd.DataFrame(rows).reindex(columns=list(IDENTITY_COLUMNS))
+    write_table(table, out_identity, IDENTITY_COLUMNS)
+
+
+def _where(path: str | Path) -> tuple[str, str, str]:
+    population, view, metric = Path(path).parts[-4:-1]
+    return population, view, metric
+
+
+def _pair(
+    tables: Mapping[tuple[str, str, str], pd.DataFrame],
+    fits: Mapping[tuple[str, str, str], Mapping[str, Any]],
+    population: str,
+    metric: str,
+) -> dict[str, Any]:
+    """What `check_views` says of one pair."""
+    relative = fits[population, "relative", metric]
+    found = relative.get("identity", {"checked": False, "reason": relative["reason"]})
+    if not found["checked"]:
+        return {"status": "not compared", "reason": found["reason"]}
+    one, two = (tables[population, view, metric] for view in ("absolute", "relative"))
+    second = one.index[one["kind"].isin(("quadratic", "interaction"))]
+    gaps = [0.0]
+    for column in ("raw_estimate", "raw_se"):
+        a, b = (t.loc[second, column].to_numpy(dtype=float) for t in (one, two))
+        # As in `compare_views`: relative to the coefficient and its error.
+        size = np.abs(two.loc[second, "raw_estimate"]) + two.loc[second, "raw_se"].fillna(0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = np.abs(a - b) / size.to_numpy(dtype=float)
+        same = (np.isnan(a) & np.isnan(b)) | (a == b)
+        gaps += np.where(same, 0.0, np.nan_to_num(gap, nan=np.inf)).tolist()
+    written = max(gaps)
+    largest = max(found["max_difference"], written)
+    holds = bool(found["holds"]) and largest <= IDENTITY_TOLERANCE
+    return {
+        "status": "one model" if holds else "different",
+        "rows": found["rows"], **found["differences"], "written": written, "largest": largest,
+        "holds": holds, "reason": found["reason"],
+    }  # fmt: skip
 
 
 def map_published_terms(
@@ -1012,6 +1193,7 @@ def regress_published(
         form = {
             **spec, "metric": metric, "view": view, "published_form": True,
             "intercept": bool((table["term"] == "const").any()), "wild_draws": 0,
+            "link": "none", "weights": None, "effects": (), "mixed": None,
         }  # fmt: skip
         fits[(str(metric), str(view))] = fit_population(frame, form).coefficients
     write_table(compare_published(fits, published, mapping), out_table)

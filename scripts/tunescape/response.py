@@ -51,11 +51,26 @@ SURFACE_TABLES: dict[str, dict[str, str]] = {
     "fit_statistics": {"statistic": "str", "value": "str"},
     "steepest": _PATH,
     "optimum_region": {
-        "factor": "str", "goal": "str", "draws": "Int64", "share_maximum": "float64",
-        "share_minimum": "float64", "share_saddle": "float64", "share_inside": "float64",
+        "factor": "str", "goal": "str", "resampled": "str", "draws": "Int64",
+        "share_maximum": "float64", "share_minimum": "float64", "share_saddle": "float64",
+        "share_inside": "float64",
         "coded_low": "float64", "coded_high": "float64", "raw_low": "float64",
         "raw_high": "float64", "statement": "str",
     },
+    "joint_tests": {
+        "error": "str", "group": "str", "terms": "str", "df1": "Int64", "df2": "float64",
+        "f": "float64", "p": "float64", "partial_r2": "float64", "reason": "str",
+    },
+    "importance": {
+        "factor": "str", "partial_r2": "float64", "low": "float64", "high": "float64",
+        "permutation": "float64",
+    },
+    "slopes": {
+        "factor": "str", "at": "float64", "per_coded_unit": "float64",
+        "per_measured_unit": "float64", "per_raw_unit": "float64", "se_classical": "float64",
+        "se": "float64", "p": "float64", "error": "str",
+    },
+    "checks": {"check": "str", "value": "float64", "where": "str", "reason": "str"},
 }  # fmt: skip
 """Tables by name with their columns; paths have one more column a factor, in raw units."""
 
@@ -84,10 +99,7 @@ class Response:
     def robust(self) -> inference.Covariance:
         """The cluster-robust covariance where it exists for every term, else the classical."""
         assert self.fit is not None
-        found = inference.covariance(self.fit, "cr3", self.clusters)
-        if found.df > 0 and bool(found.exists.all()):
-            return found
-        return inference.covariance(self.fit, "classical")
+        return inference.surface_covariance(self.fit, self.clusters)
 
 
 def read_response(
@@ -182,6 +194,14 @@ def surface_tables(
         ],
         "steepest": _paths(response, fit, canonical.steepest_path),
         "optimum_region": _optimum(response, fit, draws, seed),
+        "joint_tests": [
+            {**test, "error": error, "group": test["name"], "terms": " ".join(test["tested"])}
+            for error, tests in response.summary["joint_tests"].items()
+            for test in tests
+        ],
+        "importance": response.summary["importance"],
+        "slopes": _slopes(response, fit),
+        "checks": _checks(response, fit),
     }
     names = [f.name for f in fit.factors]
     return {name: _shape(name, records[name], names) for name in SURFACE_TABLES}
@@ -222,6 +242,81 @@ def _stationary(fit: SurfaceFit, values: Mapping[str, Array]) -> list[dict[str, 
     ]
 
 
+def _slopes(response: Response, fit: SurfaceFit) -> list[dict[str, Any]]:
+    """First derivatives at the median setting; the error is that of `Response.robust`."""
+    middle = {name: float(np.median(column)) for name, column in response.values.items()}
+    used = response.robust()
+    found, robust = fit.slopes(middle), fit.slopes(middle, covariance=used.matrix)
+    se = robust.se_per_measured_unit
+    _, p, _, _ = inference.t_tests(found.per_measured_unit, se, used.df)
+    return [
+        {
+            "factor": name, "at": middle[name], "per_coded_unit": found.per_coded_unit[k],
+            "per_measured_unit": found.per_measured_unit[k], "per_raw_unit": found.per_raw_unit[k],
+            "se_classical": found.se_per_measured_unit[k], "se": se[k], "p": p[k],
+            "error": used.kind,
+        }
+        for k, name in enumerate(found.factors)
+    ]  # fmt: skip
+
+
+def _checks(response: Response, fit: SurfaceFit) -> list[dict[str, Any]]:
+    """What to know of a fit before it is believed: one number a row, with its place."""
+    told, rows = response.summary, response.rows
+    lack, impossible = told["lack_of_fit"], told["impossible"]
+    inflation = inference.variance_inflation(fit)
+    worst = max(inflation, key=lambda name: inflation[name], default="")
+    leading = told["dominant_owner"]
+    owner, distance = next(iter(_largest(told["cook_clusters"])), ("", None))
+    found: list[tuple[str, Any, str, str]] = [
+        *((name, told[name], "", "") for name in ("n", "models", "owners", "datasets", "clusters")),
+        ("largest_owner_share", leading["share"], leading["owner"], ""),
+        *((name, told[name], "", "") for name in ("rank", "df_residual", "condition_coded")),
+        ("condition_raw", told["condition_raw"], "", ""),
+        ("r2", told["r2"], "", told["r2_kind"]),
+        ("adjusted_r2", told["adjusted_r2"], "", ""),
+        ("noise_ceiling_r2", lack["noise_ceiling"], "", lack["reason"]),
+        ("press_r2", told["press"]["r2"], "", ""),
+        *(
+            (
+                f"left_out_{unit}_r2", held["r2"], "",
+                f"{held['rows_undetermined']} of {told['n']} rows not determined",
+            )
+            for unit, held in told["held_out"].items()
+        ),
+        ("lack_of_fit_f", lack["f"], "", lack["reason"]),
+        ("lack_of_fit_p", lack["p"], "", lack["reason"]),
+        ("breusch_pagan_lm", told["breusch_pagan"]["lm"], "", ""),
+        ("breusch_pagan_p", told["breusch_pagan"]["p"], "", ""),
+        ("largest_vif", inflation.get(worst), worst, ""),
+        *(
+            (f"largest_{name}", rows[name].max(), _place_of(rows, name), "")
+            for name in ("leverage", "cook")
+        ),
+        ("largest_cook_cluster", distance, owner, ""),
+        ("impossible_rows", impossible["rows"], "", ""),
+        ("impossible_share_of_range", _share(impossible), "", "grid over the factors' ranges"),
+    ]  # fmt: skip
+    return [dict(zip(("check", "value", "where", "reason"), row, strict=True)) for row in found]
+
+
+def _largest(found: Mapping[str, float | None]) -> list[tuple[str, float | None]]:
+    """Entries from the largest on; one without a number is infinite."""
+    return sorted(found.items(), key=lambda item: -(np.inf if item[1] is None else item[1]))
+
+
+def _place_of(rows: pd.DataFrame, name: str) -> str:
+    column = rows[name].to_numpy(dtype=float)
+    if not np.isfinite(column).any():
+        return ""
+    return str(rows["id"].iloc[int(np.nanargmax(np.where(np.isnan(column), -np.inf, column)))])
+
+
+def _share(impossible: Mapping[str, Any]) -> float:
+    points = impossible["grid_points"]
+    return float(impossible["grid"] / points) if points else float("nan")
+
+
 def _paths(response: Response, fit: SurfaceFit, walk: Any) -> list[dict[str, Any]]:
     """Both directions of a path, with the interval of `Response.robust`."""
     used = response.robust()
@@ -249,13 +344,19 @@ def _paths(response: Response, fit: SurfaceFit, walk: Any) -> list[dict[str, Any
 def _optimum(response: Response, fit: SurfaceFit, draws: int, seed: int) -> list[dict[str, Any]]:
     maximise = response.metric not in LOWER_IS_BETTER
     goal = "maximum" if maximise else "minimum"
+    resample = response.summary.get("resampling", "clusters")
     found = canonical.optimum_region(
-        fit, response.values, response.clusters, maximise=maximise, draws=draws, seed=seed
-    )
+        fit, response.values, response.clusters, maximise=maximise, draws=draws, seed=seed,
+        resample=resample,
+    )  # fmt: skip
     if fit.aliased:
         said = f"no region: not estimable: {', '.join(fit.aliased)}"
     elif not found.draws:
         said = "no region: resampled clusters do not determine the surface"
+    elif len(set(response.clusters)) < 2 and resample == "clusters":
+        said = "no region: all rows belong to one cluster"
+    elif found.draws < draws / 2:
+        said = f"no region: {found.draws} of {draws} resamples determine the surface"
     elif not np.isfinite(found.low).all():
         said = f"no interior optimum: fewer than half of the resampled surfaces have a {goal}"
     else:
@@ -263,7 +364,7 @@ def _optimum(response: Response, fit: SurfaceFit, draws: int, seed: int) -> list
     low, high = (canonical.decode_point(fit, limit) for limit in (found.low, found.high))
     return [
         {
-            "factor": f.name, "goal": goal, "draws": found.draws,
+            "factor": f.name, "goal": goal, "resampled": resample, "draws": found.draws,
             **{f"share_{kind}": share for kind, share in found.share.items()},
             "share_inside": found.inside, "coded_low": found.low[k], "coded_high": found.high[k],
             "raw_low": low[k], "raw_high": high[k], "statement": said,

@@ -148,7 +148,7 @@ def reference_choice(spec: Mapping[str, Any]) -> dict[str, str]:
         spec.get("view", "absolute"),
         population.get("duplicates", "drop"),
         float(population.get("min_confidence", 0.0)),
-        "pooled",
+        "fixed" if "dataset" in spec.get("effects", ()) else "pooled",
         "keep",
     )
     return {**choice.spelled(), "covariance": "cr3"}
@@ -174,6 +174,8 @@ def trace_curve(
     own_rows, _, reason = complete_rows(samples[_own_sample(spec["population"])], wanted)
     if reason:
         return _empty(CURVE_COLUMNS)
+    # Whether data sets have a level each is a decision of the curve.
+    wanted = replace(wanted, effects=())
     codings = _codings(wanted)
     curve = _Curve(wanted, codings, _common_scales(own_rows, codings))
     needed = ["id", "owner", "dataset", wanted.cluster, wanted.metric, *wanted.codings]

@@ -55,7 +55,9 @@ class TermEvidence:
     """The numbers that grade one term of one metric; nan where there are none.
 
     ``raw_p`` are the cluster-robust p-values of the term in raw units, by view: those of a slope
-    belong to the origin of that view.
+    belong to the origin of that view. For the runs of an experiment (``designed``), ``p_cr3`` and
+    ``raw_p`` are by the error that the family table names; there is no specification curve, since
+    the analysis was decided before the data were there.
     """
 
     estimable: bool
@@ -69,6 +71,7 @@ class TermEvidence:
     share_significant: float
     owner_r2: float
     raw_p: tuple[float, ...]
+    designed: bool = False
 
 
 def grade_term(e: TermEvidence, limits: Thresholds) -> tuple[Grade, str]:
@@ -89,7 +92,8 @@ def grade_term(e: TermEvidence, limits: Thresholds) -> tuple[Grade, str]:
     fails: ...                fragile      significant, but not by Holm over the family, the
                                            wild bootstrap, the specification curve, R2 for
                                            owners left out, or in every view (slopes)
-    all_criteria              supported    all of them hold
+    all_criteria              supported    all of them hold; for an experiment, which has no
+    (..._of_an_experiment)                 specification curve, all others
     ========================= ============ ====================================================
     """
     if not e.estimable:
@@ -114,10 +118,14 @@ def grade_term(e: TermEvidence, limits: Thresholds) -> tuple[Grade, str]:
         "owners_left_out": e.owner_r2 > limits.owner_r2,
         "views": not e.slope or all(p < limits.alpha for p in e.raw_p),
     }
+    if e.designed:
+        del passed["specifications"]
+        if not np.isfinite(e.p_wild):
+            del passed["wild_bootstrap"]
     failed = [name for name, good in passed.items() if not good]
     if failed:
         return "fragile", f"fails: {', '.join(failed)}"
-    return "supported", "all_criteria"
+    return "supported", "all_criteria_of_an_experiment" if e.designed else "all_criteria"
 
 
 def weakest(grades: Sequence[Grade]) -> Grade:
@@ -139,11 +147,12 @@ def map_strategy(
     Args:
         coefficient_paths, fit_paths: ``.../{population}/{view}/{metric}/coefficients.csv`` and
             ``fit.json`` of `regression.regress`, all views and metrics of the population.
-        summary_paths: ``.../{metric}/summary.csv`` of `specification.specification_curve`.
+        summary_paths: ``.../{metric}/summary.csv`` of `specification.specification_curve`; none
+            for an experiment.
         family_path: of `regression.adjust_study`; cells are cited relative to its folder.
         out_strategy: CSV of `STRATEGY_COLUMNS`, one row a statement.
-        spec: ``population`` (its name), ``metrics`` and ``views`` in order, and ``thresholds``
-            (keys of `Thresholds`).
+        spec: ``population`` (its name), ``metrics`` and ``views`` in order, ``thresholds`` (keys
+            of `Thresholds`), and ``designed`` (true for an experiment; false).
     """
     book = Book(Path(family_path).parent)
     study = _Study(
@@ -156,6 +165,7 @@ def map_strategy(
         summaries={Path(p).parent.name: book.name(p) for p in summary_paths},
         family=book.name(family_path),
         limits=Thresholds(**spec.get("thresholds", {})),
+        designed=bool(spec.get("designed", False)),
     )
     rows = [statement.row() for statement in study.statements()]
     table = pd.DataFrame(rows, columns=list(STRATEGY_COLUMNS))
@@ -278,6 +288,7 @@ class _Study:
     summaries: Mapping[str, str]
     family: str
     limits: Thresholds
+    designed: bool = False
 
     @property
     def view(self) -> str:
@@ -323,6 +334,24 @@ class _Study:
     def _json(self, metric: str, key: str) -> str:
         return f"{self.fits[self.view, metric]}#{key}"
 
+    def _error(self, metric: str) -> str:
+        """Errors that conclusions rest on: CR3, or what the family took for an experiment."""
+        if not self.designed:
+            return "cr3"
+        cell = self._holm(metric, self._terms(metric)[0]).removesuffix("#holm")
+        return str(self.book.value(f"{cell}#error"))
+
+    def _p(self, metric: str, term: str) -> str:
+        return self._cell(metric, term, f"p_{self._error(metric)}")
+
+    def _raw_p(self, metric: str, term: str, view: str) -> str:
+        column = {"cr3": "raw_p_cr3", "classical": "raw_p"}[self._error(metric)]
+        return self._cell(metric, term, column, view)
+
+    @property
+    def _cluster(self) -> str:
+        return "configurations" if self.designed else "owners"
+
     def _evidence(self, metric: str, term: str) -> TermEvidence:
         number = self.book.number
         table = self.book.table(self.coefficients[self.view, metric]).set_index("term")
@@ -332,13 +361,14 @@ class _Study:
             confounded=isinstance(row["confounded_with"], str) and bool(row["confounded_with"]),
             slope=row["kind"] == "linear",
             p_classical=float(row["p_classical"]),
-            p_cr3=float(row["p_cr3"]),
+            p_cr3=number(self._p(metric, term)),
             holm=number(self._holm(metric, term)),
             p_wild=float(row["p_wild"]),
             share_sign=number(self._curve(metric, term, "share_sign")),
             share_significant=number(self._curve(metric, term, "share_significant_sign")),
             owner_r2=number(self._json(metric, "held_out.owner.r2")),
-            raw_p=tuple(number(self._cell(metric, term, "raw_p_cr3", v)) for v in self.views),
+            raw_p=tuple(number(self._raw_p(metric, term, v)) for v in self.views),
+            designed=self.designed,
         )
 
     def _grade(self, metric: str, term: str) -> tuple[Grade, str]:
@@ -376,11 +406,14 @@ class _Study:
             first, second = term.split(":")
             more = "more" if value > 0 else "less"
             said = f"the higher {second}, the {more} raising {first} adds to {metric} ({size})"
+        robust = "cluster-robust p" if self._error(metric) == "cr3" else "classical p"
         evidence = [
-            made.clause("cluster-robust p", self._cell(metric, term, "p_cr3"), ".2g"),
+            made.clause(robust, self._p(metric, term), ".2g"),
             made.clause("after Holm", self._holm(metric, term), ".2g"),
             made.clause("wild bootstrap p", self._cell(metric, term, "p_wild"), ".2g"),
-            made.clause("classical p", self._cell(metric, term, "p_classical"), ".2g"),
+            made.clause("classical p", self._cell(metric, term, "p_classical"), ".2g")
+            if robust != "classical p"
+            else "",
             made.clause(
                 "sign kept in {} of specifications", self._curve(metric, term, "share_sign"), ".0%"
             ),
@@ -389,13 +422,15 @@ class _Study:
                 self._curve(metric, term, "share_significant_sign"),
                 ".0%",
             ),
-            made.clause("R² for owners left out", self._json(metric, "held_out.owner.r2"), ".2f"),
+            made.clause(
+                f"R² for {self._cluster} left out", self._json(metric, "held_out.owner.r2"), ".2f"
+            ),
         ]
         if made.rule == "only_at_an_origin" or "views" in made.rule:
             evidence += [
                 made.clause(
                     f"p at the origin of the {view} view",
-                    self._cell(metric, term, "raw_p_cr3", view),
+                    self._raw_p(metric, term, view),
                     ".2g",
                 )
                 for view in self.views
@@ -428,9 +463,10 @@ class _Study:
             yield made
 
     def _joint(self, metric: str, factor: str) -> str:
-        tests = self._fit(metric)["joint_tests"]["cr3"]
+        error = self._error(metric)
+        tests = self._fit(metric)["joint_tests"][error]
         at = next((i for i, t in enumerate(tests) if t["name"] == f"factor:{factor}"), len(tests))
-        return self._json(metric, f"joint_tests.cr3.{at}.p")
+        return self._json(metric, f"joint_tests.{error}.{at}.p")
 
     def _grade_order(
         self,
@@ -480,7 +516,7 @@ class _Study:
             if ":" in term or "^" in term:
                 continue
             made = Statement(self.book, "views", metric, term)
-            cells = {v: self._cell(metric, term, "raw_p_cr3", v) for v in self.views}
+            cells = {v: self._raw_p(metric, term, v) for v in self.views}
             p = {v: self.book.number(c) for v, c in cells.items()}
             if not all(np.isfinite(list(p.values()))):
                 made.cells += list(cells.values())
@@ -497,7 +533,7 @@ class _Study:
             elif verdicts == {True}:
                 made.grade, made.rule = self._grade(metric, term)
                 made.text = f"{metric}: {term} is significant in every view (p {said}), "
-                cell = self._cell(metric, term, "p_cr3")
+                cell = self._p(metric, term)
                 made.text += made.clause("in the middle of the data p", cell, ".2g")
             else:
                 made.text = f"{metric}: {term} is significant in no view (p {said})"
@@ -526,7 +562,7 @@ class _Study:
             grades = {metric: self._grade(metric, term)[0] for metric in having}
             made.grade = weakest(list(grades.values()))
             made.rule = "weakest: " + ", ".join(f"{m} {g}" for m, g in grades.items())
-            made.cells += [self._cell(metric, term, "p_cr3") for metric in having]
+            made.cells += [self._p(metric, term) for metric in having]
             yield made
 
     def _cross_effects(self, fitted: Sequence[str]) -> Iterator[Statement]:

@@ -12,12 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunescape.config import Config, experiment_spec, load_config, merge, read_config, with_numbers
+from tunescape.config import (
+    Config,
+    experiment_spec,
+    is_staged,
+    load_config,
+    merge,
+    override,
+    read_config,
+)
 from tunescape.digests import code_digest
 from tunescape.factors import read_factors
 from tunescape.hub import bucket_names, name_of
+
+if TYPE_CHECKING:
+    from tunescape.tuning.study import Search, TuningStudy
 
 CONFIG_FILE = "config.yaml"
 HARVEST = "results/hub/harvest.jsonl.gz"
@@ -44,7 +55,7 @@ def load_study(
     for file in files or [root / CONFIG_FILE]:
         data = merge(data, read_config(file))
     source = ", ".join(map(str, files)) or CONFIG_FILE
-    return Study(root, load_config(merge(data, with_numbers(overrides or {})), source))
+    return Study(root, load_config(override(data, overrides or {}), source))
 
 
 class Study:
@@ -80,7 +91,18 @@ class Study:
     @property
     def experiments(self) -> list[str]:
         """Names of the designed experiments."""
-        return list(self.config.experiments)
+        return [name for name, one in self.config.experiments.items() if not is_staged(one)]
+
+    @property
+    def tunings(self) -> list[str]:
+        """Names of the tuning studies, which are experiments in stages."""
+        return [name for name, one in self.config.experiments.items() if is_staged(one)]
+
+    @property
+    def lora_experiments(self) -> list[str]:
+        """Names of the designed experiments that vary LoRA's rank or the data size."""
+        found = [n for n in self.experiments if self.config.experiments[n].method == "lora"]
+        return [n for n in found if {"lora_r", "train_size"} & set(self._experiment_factors(n))]
 
     @property
     def packs(self) -> list[str]:
@@ -111,13 +133,20 @@ class Study:
         ]
         return _columns(("population", "experiment", "metric"), rows)
 
+    @cached_property
+    def views(self) -> dict[str, list[str]]:
+        """Every population and experiment in each of its views, as columns."""
+        rows = list(product(self.populations, self.config.regression.views))
+        rows += [(name, "absolute") for name in self.experiments]
+        return _columns(("population", "view"), rows)
+
     @property
     def _experiment_metrics(self) -> Iterator[tuple[str, str]]:
         return product(self.experiments, self.config.regression.metrics)
 
-    def pattern(self, *keys: str) -> str:
-        """A regular expression of the names below configuration keys, for wildcards."""
-        names = [name for key in keys for name in getattr(self.config, key)]
+    def pattern(self, *kinds: str) -> str:
+        """A regular expression of the names of `populations`, `experiments` or `tunings`."""
+        names = [name for kind in kinds for name in getattr(self, kind)]
         return "|".join(map(re.escape, names)) or "(?!)"
 
     def run_ids(self, design: str | Path) -> list[str]:
@@ -129,6 +158,124 @@ class Study:
         files = self.config.tasks[self.config.experiments[experiment].task].files or {}
         listed = [[names] if isinstance(names, str) else names for names in files.values()]
         return [name for names in listed for name in names]
+
+    # Tuning studies ---------------------------------------------------------------------------
+
+    @cached_property
+    def _studies(self) -> dict[str, TuningStudy]:
+        from tunescape.tuning.study import read_study
+
+        return {name: read_study(experiment_spec(self.config, name)) for name in self.tunings}
+
+    def search(self, tuning: str, search: str) -> Search:
+        """A search of a tuning study.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        return self._studies[tuning].search(search)
+
+    @property
+    def searches(self) -> dict[str, list[str]]:
+        """Every search of every tuning study: tuning and search as columns."""
+        return _columns(
+            ("tuning", "search"),
+            [(name, one.name) for name in self.tunings for one in self._studies[name].searches],
+        )
+
+    @property
+    def screenings(self) -> dict[str, list[str]]:
+        """Every screening of every tuning study: tuning and search as columns."""
+        rows = [(name, one.name) for name in self.tunings for one in self._studies[name].screens()]
+        return _columns(("tuning", "search"), rows)
+
+    def rounds(self, tuning: str, searches: Sequence[str] | None = None) -> dict[str, list[str]]:
+        """Rounds of some searches (all by default) of a tuning study: search, round as columns."""
+        names = [one.name for one in self._studies[tuning].searches]
+        rows = [
+            (name, str(number + 1))
+            for name in (names if searches is None else searches)
+            for number in range(len(self.search(tuning, name).rounds))
+        ]
+        return _columns(("search", "round"), rows)
+
+    def rounds_before(self, tuning: str, search: str, number: int) -> dict[str, list[str]]:
+        """Rounds whose results a round may depend on: search and round as columns."""
+        found = self.rounds(tuning, self.search(tuning, search).reads)
+        for earlier in range(1, number):
+            found["search"].append(search)
+            found["round"].append(str(earlier))
+        return found
+
+    def screening_of(self, tuning: str, search: str) -> str | None:
+        """The screening that says which factors a search varies."""
+        found = self._studies[tuning].screen_before(self.search(tuning, search))
+        return found.name if found else None
+
+    def surface_of(self, tuning: str, search: str) -> dict[str, str] | None:
+        """The mined regression that warms a search: population, view and metric."""
+        found = self.search(tuning, search)
+        mined = self.config.experiments[tuning].mined
+        if mined is None or found.arm != "warm" or found.options.get("prior") != "hub":
+            return None
+        metric = self._studies[tuning].metric
+        return {"population": mined, "view": "absolute", "metric": metric}
+
+    def round_packs(self, tuning: str, search: str, number: int) -> list[str]:
+        """Names of the packs that a round's trials are shared out to."""
+        return self.packs[: self.search(tuning, search).rounds[number - 1]]
+
+    def _until(self, tuning: str, search: str, number: int | None = None) -> Spec:
+        """A tuning study as far as a search, or its rounds up to one, depend on it."""
+        from tunescape.tuning.study import study_until
+
+        told = experiment_spec(self.config, tuning)
+        return study_until(told, self.search(tuning, search), number)
+
+    def _propose_trials(self, tuning: str, search: str, round: str) -> Spec:
+        study = self._until(tuning, search, int(round))
+        return {"study": study, "search": search, "round": int(round)}
+
+    def _train_trials(self, tuning: str, search: str, round: str, pack: str) -> Spec:
+        told = self.config.training.model_dump(exclude={"gpus"})
+        packs = len(self.round_packs(tuning, search, int(round)))
+        return {**told, "pack": int(pack), "packs": packs}
+
+    def _publish_trials(self, tuning: str, search: str, round: str) -> Spec:
+        return {"device": self.config.training.device}
+
+    def _rank_factors(self, tuning: str, search: str) -> Spec:
+        return {"study": self._until(tuning, search), "search": search}
+
+    def _export_search(self, tuning: str, search: str) -> Spec:
+        return {"study": self._until(tuning, search), "search": search}
+
+    def _summarise_study(self, tuning: str) -> Spec:
+        return {"study": experiment_spec(self.config, tuning)}
+
+    def _draw_tuning(self, tuning: str) -> Spec:
+        study = self._studies[tuning]
+        return {
+            "metric": study.metric,
+            "maximise": study.maximise,
+            "factors": [factor.name for factor in study.factors],
+            "dpi": self.config.figures.dpi,
+        }
+
+    def _draw_screening(self, tuning: str, search: str) -> Spec:
+        return {"metric": self._studies[tuning].metric, "dpi": self.config.figures.dpi}
+
+    def _tabulate_lora(self, experiment: str) -> Spec:
+        stated = self.config.experiments[experiment]
+        baseline = {
+            factor.name: factor.baseline
+            for factor in read_factors(stated.factors)
+            if factor.baseline is not None
+        }
+        baseline |= dict((stated.design or {}).get("baseline") or {})
+        return {"name": experiment, "baseline": baseline}
+
+    # Experiments by design --------------------------------------------------------------------
 
     def _design_experiment(self, experiment: str) -> Spec:
         return experiment_spec(self.config, experiment)
@@ -148,7 +295,7 @@ class Study:
         from tunescape.design import infer_factors
 
         stated = self.config.experiments[experiment]
-        raw = stated.factors or infer_factors(stated.design.get("points"), experiment)
+        raw = stated.factors or infer_factors((stated.design or {}).get("points"), experiment)
         return {f.name: f.scale for f in read_factors(raw) if not f.categorical}
 
     def _contrast_arms(self, population: str, experiment: str, metric: str) -> Spec:
@@ -190,8 +337,8 @@ class Study:
         return self.config.discovery.base_models or list(dict.fromkeys(plain))
 
     def live(self, *paths: str) -> list[str]:
-        """These paths in a study of the live Hub; none in any other."""
-        return list(paths) if self.config.hub.source == "hub" else []
+        """These paths in a study that analyses models of the live Hub; none in any other."""
+        return list(paths) if self.config.hub.source == "hub" and self.populations else []
 
     def _fetch_models(self) -> Spec:
         hub, discovery = self.config.hub, self.config.discovery
@@ -239,18 +386,69 @@ class Study:
     def _surface(self, population: str) -> Spec:
         """What every fit of a population shares."""
         regression = self.config.regression
-        shared = regression.model_dump(exclude={"metrics", "views"})
+        shared = regression.model_dump(exclude={"metrics", "views", "effects"})
         if population in self.experiments:
+            # A run's owner is its configuration: its level would absorb every term.
             own = self._experiment_factors(population)
-            return {**shared, "factors": own, "cluster": "owner"}
+            return {
+                **shared,
+                "factors": own,
+                "cluster": "owner",
+                "effects": [],
+                "mixed": None,
+                "designed": True,
+            }
+        kind, _, group = regression.effects.partition("_")
+        shared["effects"] = [group] if kind == "fixed" else []
+        shared["mixed"] = group if kind == "mixed" else None
         baseline = self.config.baselines[self.config.populations[population].baseline]
         return {**shared, "factors": dict(regression.factors), "baseline": baseline.model_dump()}
 
     def _regress_metric(self, population: str, view: str, metric: str) -> Spec:
         return {"view": view, "metric": metric, **self._surface(population)}
 
+    def _adjust_family(self) -> Spec:
+        return {"experiments": sorted(self.experiments)}
+
     def _compare_published(self, population: str) -> Spec:
-        return self._surface(population)
+        # The published form has neither link nor weights nor effects.
+        told = self._surface(population)
+        return {k: v for k, v in told.items() if k not in ("link", "weights", "effects", "mixed")}
+
+    def _trace_specifications(self, population: str, metric: str) -> Spec:
+        asked = self.config.populations[population].model_dump(exclude={"baseline"})
+        told = {"name": population, **asked}
+        return {"metric": metric, "population": told, **self._surface(population)}
+
+    def _describe_surface(self, population: str, view: str, metric: str) -> Spec:
+        return {"effects": self._surface(population)["effects"]}
+
+    def _weigh_metrics(self, population: str, view: str) -> Spec:
+        goals = {
+            metric: goal.model_dump(exclude_none=True) for metric, goal in self.config.goals.items()
+        }
+        # Goals are stated on the metric's own scale; a relative view has another.
+        stated = goals if view == "absolute" else {}
+        return {"effects": self._surface(population)["effects"], "goals": stated}
+
+    def _map_strategy(self, population: str) -> Spec:
+        regression = self.config.regression
+        mined = population in self.populations
+        return {
+            "population": population,
+            "metrics": list(regression.metrics),
+            "views": list(regression.views) if mined else ["absolute"],
+            "designed": not mined,
+            "thresholds": self._thresholds,
+        }
+
+    @property
+    def _thresholds(self) -> Spec:
+        """Limits of the grades; what is not said has its default."""
+        return {"alpha": round(1 - self.config.regression.confidence, 12)}
+
+    def _draw_specifications(self, population: str, metric: str) -> Spec:
+        return {"confidence": self.config.regression.confidence, "dpi": self.config.figures.dpi}
 
     def _draw_population(self, population: str) -> Spec:
         regression = self.config.regression
@@ -272,7 +470,9 @@ class Study:
             "title": self.config.report.title,
             "populations": self.populations,
             "experiments": self.experiments,
+            "tunings": {name: self._draw_tuning(name) for name in self.tunings},
             "coverage": self.config.coverage.model_dump(),
+            "thresholds": self._thresholds,
             "config": self.config.model_dump(),
         }
 

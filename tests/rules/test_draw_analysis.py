@@ -1,4 +1,4 @@
-"""draw_analysis: the four figures of a regression, each with its n."""
+"""draw_analysis: the five figures of a regression, each with its n."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("kind", ["correlation", "scatter", "regression", "forest"])
+@pytest.mark.parametrize("kind", ["correlation", "scatter", "regression", "forest", "contour"])
 def test_each_figure_is_drawn_and_undated(finished: Path, kind: str) -> None:
     for population in ("distilbert-sst2", "distilbert"):
         base = finished / "results/figures" / population / "relative/loss" / kind

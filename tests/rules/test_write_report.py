@@ -13,4 +13,8 @@ def test_the_page_is_whole_and_self_contained(finished: Path) -> None:
     assert not re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="https?:', page)
     for name in ("distilbert-sst2", "not estimable", "one uploader", "2501.00241"):
         assert name in page
+    for section in ("trust", "regressions", "specifications", "surface", "tradeoffs", "strategy",
+                    "experiments", "contrast", "published", "audit"):  # fmt: skip
+        assert f'<section id="{section}"' in page
+    assert "specifications a coefficient" in page and "arXiv:2501.00241" in page
     assert len(page) < 8_000_000

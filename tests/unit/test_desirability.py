@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from study_tables import analyse, models
 from tunescape.desirability import (
     Goal,
@@ -20,7 +21,7 @@ from tunescape.desirability import (
 from tunescape.errors import UserError
 from tunescape.region import Region, outline
 from tunescape.response import SURFACE_TABLES, read_response, write_surface
-from tunescape.tables import read_table
+from tunescape.tables import read_json, read_table
 
 
 def test_desirability_is_the_clipped_power_of_the_share():
@@ -140,6 +141,26 @@ def test_surface_tables_are_written_from_the_fit(study, tmp_path):
     assert best.is_monotonic_increasing
     region = tables["optimum_region"]
     assert (region["draws"] > 0).all() and region["statement"].str.len().min() > 10
+    told, rows = read_json(folder / "fit.json"), read_table(folder / "diagnostics.csv")
+    joint = tables["joint_tests"].set_index(["error", "group"])
+    for part in tables["factor_anova"].itertuples():
+        assert joint.loc[("classical", f"factor:{part.factor}"), "f"] == pytest.approx(part.f)
+    assert joint.loc[("cr3", "order:quadratic"), "df1"] == 3
+    assert list(tables["importance"]["partial_r2"]) == [i["partial_r2"] for i in told["importance"]]
+    slopes = tables["slopes"].set_index("factor")
+    assert slopes.loc["num_epochs", "at"] == rows["num_epochs"].median()
+    assert (slopes["error"] == "cr3").all() and (slopes["se"] != slopes["se_classical"]).all()
+    ratio = slopes["per_measured_unit"] / slopes["se"]
+    p = 2 * stats.t.sf(ratio.abs(), told["covariance"]["cr3"]["df"])
+    assert np.allclose(slopes["p"], p, rtol=1e-10)
+    checks = tables["checks"].set_index("check")
+    assert checks.loc["largest_cook", "where"] == rows.loc[rows["cook"].idxmax(), "id"]
+    assert checks.loc["largest_vif", "value"] == pytest.approx(coefficients["vif"].max())
+    assert checks.loc["press_r2", "value"] == pytest.approx(
+        1
+        - (rows["held_out_residual"] ** 2).sum()
+        / ((rows["response"] - rows["response"].mean()) ** 2).sum()
+    )
 
 
 def test_rebuilt_response_is_the_fit_and_an_unfitted_one_gives_empty_tables(study, tmp_path):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 CONDA_NAMES = {"pytorch": "torch"}
-FILES = ("analysis", "figures", "hub", "report", "training")
+FILES = ("analysis", "figures", "hub", "report", "training", "tuning")
 LOCKS = ("lock.txt", "lock-dev.txt", "lock-nodeps.txt")
 
 
@@ -38,6 +40,9 @@ def test_conda_file_pins_what_the_lock_pins(root: Path, name: str) -> None:
             assert version == "3.11"
         else:
             assert locked[CONDA_NAMES.get(package, package)] == version, item
+    for extra in [item["pip"] for item in stated["dependencies"] if isinstance(item, dict)]:
+        for package, _, version in (line.partition("==") for line in extra):
+            assert package.startswith("--requirement") or locked[package] == version, package
 
 
 def test_every_conda_file_is_checked_and_used(root: Path) -> None:
@@ -64,3 +69,31 @@ def test_lock_holds_what_is_asked_for(root: Path) -> None:
                 name, _, version = line.lower().replace("_", "-").partition("==")
                 assert name in locked, name
                 assert not version or locked[name] == version, line
+
+
+def test_make_puts_the_library_on_the_environments_path(root: Path, tmp_path: Path) -> None:
+    """What README's `python -m tunescape...` commands rest on."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    (tmp_path / "env" / "run.done").touch()
+    target = f"{tmp_path}/env/path.done"
+    subprocess.run(["make", f"VENV={tmp_path}/env", target], cwd=root, check=True)
+    done = subprocess.run(
+        [tmp_path / "env/bin/python", "-c", "import tunescape; print(tunescape.__file__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(root / "scripts" / "tunescape" / "__init__.py")
+
+
+def test_commands_of_the_documents_are_there(root: Path) -> None:
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(re.findall(r"python -m (tunescape[\w.]*)", text))
+    assert {"tunescape.audit", "tunescape.snapshot"} <= named
+    for module in named:
+        place = root / "scripts" / Path(*module.split("."))
+        source = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+        assert "__main__" in source.read_text(encoding="utf-8"), module
+    assert "cd scripts" not in text and "PYTHONPATH" not in text

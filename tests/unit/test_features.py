@@ -25,6 +25,16 @@ from tunescape.sources import harvest_bucket, split_source
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def test_metrics_have_one_list_wherever_it_stands() -> None:
+    from typing import get_args
+
+    from tunescape import config, schemas
+    from tunescape.cards import records
+
+    assert records.METRICS == schemas.METRICS == get_args(config.Metric)
+    assert set(records.METRICS) <= set(FEATURE_COLUMNS)
+
+
 @pytest.mark.parametrize(
     ("stated", "expected"),
     [

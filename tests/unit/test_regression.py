@@ -12,6 +12,8 @@ from tunescape.errors import UserError
 from tunescape.regression import (
     COEFFICIENT_COLUMNS,
     adjust_family,
+    adjust_study,
+    check_views,
     compare_published,
     fit_population,
     map_published_terms,
@@ -20,6 +22,7 @@ from tunescape.regression import (
     regress_published,
 )
 from tunescape.surface import polynomial_terms
+from tunescape.tables import read_table, write_json, write_table
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published_tables.csv"
 BASELINE = {
@@ -27,6 +30,7 @@ BASELINE = {
     "accuracy": 0.9106, "f1": 0.9137, "loss": 0.3901,
 }  # fmt: skip
 FACTORS = {"learning_rate": "log", "train_batch_size": "log", "num_epochs": "linear"}
+VIEWS = ("absolute", "relative")
 SPEC = {
     "metric": "accuracy",
     "view": "absolute",
@@ -127,8 +131,9 @@ def test_the_identity_is_not_claimed_where_it_fails() -> None:
     without = fit(models(), intercept=False).summary["identity"]
     assert without["checked"] and not without["holds"] and "intercept" in without["reason"]
     assert without["max_difference"] > 1e-3
-    link = fit(models(), link="logit").summary["identity"]
-    assert not link["checked"] and "link" in link["reason"]
+    lacking = {"model": "someone/base", "values": {"learning_rate": 1e-5}}
+    nothing = fit(models(), baseline=lacking).summary["identity"]
+    assert not nothing["checked"] and "the baseline states no" in nothing["reason"]
 
 
 def test_a_rank_deficient_population_with_one_large_uploader_says_so() -> None:
@@ -252,6 +257,8 @@ def test_weights_effects_and_links_are_options() -> None:
     assert effects.summary["effects"] == 1 and len(effects.coefficients) == 10
     squeezed = fit(frame, link="logit")
     assert squeezed.summary["impossible"]["grid"] == 0
+    assert fit(frame, link="auto").summary["link"] == "logit"
+    assert fit(frame, link="auto", metric="loss").summary["link"] == "log"
     noise = fit(models()).summary["sampling_noise"]
     share = models()["accuracy"].mean()
     assert noise["statement"] == "1 point is 8.7 examples of 872"
@@ -327,3 +334,124 @@ def test_bad_specifications_are_refused() -> None:
         fit_population(models(), {"factors": FACTORS})
     with pytest.raises(UserError, match="view"):
         fit(models(), view="sideways")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_a_link_makes_views_one_model_on_its_own_scale(metric: str) -> None:
+    """The relative response is the difference of logits, or of logarithms."""
+    frame = models()
+    absolute, relative = (fit(frame, view=v, metric=metric, link="auto") for v in VIEWS)
+    one, two = (f.coefficients.set_index("term") for f in (absolute, relative))
+    second = [t for t in one.index if ":" in t or "^" in t]
+    assert np.allclose(one.loc[second, "raw_estimate"], two.loc[second, "raw_estimate"], rtol=1e-8)
+    assert relative.summary["identity"]["holds"] and relative.summary["scale"] != "identity"
+    base = BASELINE[metric]
+    moved = np.log(base / (1 - base)) if metric == "accuracy" else np.log(base)
+    own = frame.set_index("id").loc[relative.diagnostics["id"], metric].to_numpy()
+    scale = np.log(own / (1 - own)) if metric == "accuracy" else np.log(own)
+    assert np.allclose(relative.diagnostics["response"], scale - moved, atol=1e-12)
+
+
+def test_weighting_by_n_eval_is_weighted_least_squares() -> None:
+    frame = models()
+    frame["n_eval"] = np.random.default_rng(3).choice([100.0, 400.0, 1821.0], len(frame))
+    found = fit(frame, weights="n_eval")
+    import statsmodels.api as sm
+
+    rows = found.diagnostics
+    order = ["learning_rate", "train_batch_size", "num_epochs"]
+    z = rows[[f"{name}_coded" for name in order]].to_numpy()
+    x = np.column_stack([z, *(z[:, i] * z[:, j] for i in range(3) for j in range(i, 3))])
+    theirs = sm.WLS(rows["response"], sm.add_constant(x), weights=rows["n_eval"]).fit()
+    ours = found.coefficients
+    assert np.allclose(ours["estimate"], theirs.params, rtol=1e-9)
+    assert np.allclose(ours["se_classical"], theirs.bse, rtol=1e-9)
+    assert found.summary["r2"] == pytest.approx(theirs.rsquared, rel=1e-10)
+
+
+def test_fixed_effects_are_slopes_within_levels_and_rest_on_levels_with_company() -> None:
+    frame = models()
+    frame["dataset"] = [f"d{i % 7}" for i in range(len(frame))]
+    frame.loc[0, "dataset"] = "alone"
+    frame.loc[1, "dataset"] = None
+    frame["accuracy"] += frame["dataset"].map({f"d{i}": 0.01 * i for i in range(7)}).fillna(0)
+    found = fit(frame, effects=["dataset"])
+    flow = found.summary["sample_flow"][-1]
+    assert flow["reason"] == "no other model of its dataset"
+    assert flow["before"] - flow["after"] == 2 and found.summary["effects"] == 6
+    rows = found.diagnostics
+    centred = rows.groupby("dataset")
+    z = rows[[c for c in rows if c.endswith("_coded")]].to_numpy()
+    x = np.column_stack([z, *(z[:, i] * z[:, j] for i in range(3) for j in range(i, 3))])
+    within = x - pd.DataFrame(x).groupby(rows["dataset"].to_numpy()).transform("mean").to_numpy()
+    y = rows["response"] - centred["response"].transform("mean")
+    assert np.allclose(
+        found.coefficients["estimate"][1:], np.linalg.lstsq(within, y)[0], atol=1e-10
+    )
+    assert found.summary["reference_levels"] == {"dataset": "d0"}
+    # One owner alone has d6: its level has no cluster-robust error, the terms have theirs.
+    frame.loc[frame["dataset"] == "d6", "owner"] = "lone"
+    nested = fit(frame, effects=["dataset"])
+    robust = nested.summary["covariance"]["cr3"]
+    assert robust["exists"] and "dataset[d6]" in robust["blocking"]
+    assert np.isfinite(nested.coefficients["raw_p_cr3"]).all()
+    none = fit(frame.assign(dataset=None), effects=["dataset"])
+    assert none.summary["status"] == "not_fitted"
+
+
+def test_a_mixed_model_stands_beside_the_fit() -> None:
+    frame = models()
+    owners = sorted(set(frame["owner"]))
+    frame["accuracy"] += frame["owner"].map(
+        dict(zip(owners, np.linspace(-0.03, 0.03, 20), strict=True))
+    )
+    found = fit(frame, mixed="owner")
+    table, told = found.coefficients, found.summary["mixed"]
+    assert told["group"] == "owner" and told["levels"] == frame["owner"].nunique()
+    # Levels with a standard deviation of 0.018 about rows of 0.010.
+    assert told["between_sd"] == pytest.approx(0.018, abs=0.004) and told["reason"] == ""
+    assert told["within_sd"] == pytest.approx(0.010, abs=0.0015)
+    assert np.isfinite(table[["mixed_estimate", "mixed_se", "mixed_p"]].to_numpy()).all()
+    assert fit(frame).summary["mixed"] is None
+    alone = fit(frame.assign(owner="one"), mixed="owner")
+    assert alone.summary["mixed"]["reason"].startswith("1 levels of owner")
+
+
+def test_pairs_of_views_are_checked_as_written(tmp_path: Path) -> None:
+    coefficients, fits = [], []
+    for metric in ("accuracy", "f1"):
+        for view in VIEWS:
+            found = fit(models(), metric=metric, view=view)
+            folder = tmp_path / "all" / view / metric
+            write_table(found.coefficients, folder / "coefficients.csv")
+            write_json(plain(found.summary), folder / "fit.json")
+            coefficients.append(folder / "coefficients.csv")
+            fits.append(folder / "fit.json")
+    check_views(coefficients, fits, tmp_path / "identity.csv")
+    table = read_table(tmp_path / "identity.csv").set_index("metric")
+    assert table.loc["accuracy", "holds"] and table.loc["accuracy", "largest"] < 1e-8
+    assert table.loc["f1", "status"] == "not compared" and "f1" in table.loc["f1", "reason"]
+    edited = read_table(coefficients[0])
+    edited.loc[edited["term"] == "num_epochs^2", "raw_estimate"] *= 1 + 1e-6
+    write_table(edited, coefficients[0])
+    check_views(coefficients, fits, tmp_path / "identity.csv")
+    table = read_table(tmp_path / "identity.csv").set_index("metric")
+    assert not table.loc["accuracy", "holds"] and 1e-8 < table.loc["accuracy", "written"] < 1e-5
+
+
+def test_an_experiment_is_a_family_of_its_own(tmp_path: Path) -> None:
+    """And takes classical errors where leaving out a configuration loses a term."""
+    paths = {}
+    for population in ("mined", "tried"):
+        table = fit(models()).coefficients
+        if population == "tried":
+            table.loc[table["term"] == "num_epochs^2", "p_cr3"] = np.nan
+        paths[population] = tmp_path / population / "absolute/accuracy/coefficients.csv"
+        write_table(table, paths[population])
+    adjust_study(list(paths.values()), tmp_path / "family.csv", ["tried"])
+    found = read_table(tmp_path / "family.csv").set_index(["population", "term"])
+    assert (found["family"] == 9).all()
+    assert set(found.loc["mined", "error"]) == {"cr3"}
+    assert set(found.loc["tried", "error"]) == {"classical"}
+    own = read_table(paths["tried"]).set_index("term")
+    assert np.allclose(found.loc["tried", "p"], own.loc[found.loc["tried"].index, "p_classical"])

@@ -77,6 +77,18 @@ def test_reference_specification_is_the_regression_of_the_study(curve):
     assert np.allclose(own["p"], table.loc[own.index, "p_cr3"], rtol=1e-4)
 
 
+def test_with_data_set_effects_the_reference_has_them(curve):
+    frame = features()
+    sample = frame[frame["duplicate_of"].isna()]
+    spec = {**SPEC, "wild_draws": 0, "effects": ["dataset"]}
+    table = fit_population(sample, spec).coefficients.set_index("term")
+    choice = reference_choice(spec)
+    own = curve[np.logical_and.reduce([curve[k] == v for k, v in choice.items()])]
+    own = own.set_index("term")
+    assert np.allclose(own["estimate"], table.loc[own.index, "estimate"], rtol=1e-5)
+    assert np.allclose(own["p"], table.loc[own.index, "p_cr3"], rtol=1e-4)
+
+
 def test_views_share_second_order_terms_but_not_the_point_of_slopes(curve):
     whole = curve[(curve["intercept"] == "yes") & (curve["covariance"] == "cr3")]
     keys = ["term", *(d for d in DECISIONS if d != "view")]

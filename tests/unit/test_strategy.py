@@ -52,6 +52,17 @@ STRONG = TermEvidence(
         ({"owner_r2": -0.1}, "fragile", "fails: owners_left_out"),
         ({"raw_p": (1e-4, 0.3)}, "fragile", "fails: views"),
         ({"raw_p": (1e-4, 0.3), "slope": False}, "supported", "all_criteria"),
+        (
+            {"designed": True, "share_sign": np.nan, "share_significant": np.nan, "p_wild": np.nan},
+            "supported",
+            "all_criteria_of_an_experiment",
+        ),
+        ({"designed": True, "p_wild": 0.3}, "fragile", "fails: wild_bootstrap"),
+        (
+            {"p_wild": np.nan, "share_sign": np.nan},
+            "fragile",
+            "fails: wild_bootstrap, specifications",
+        ),
     ],
 )
 def test_each_rule_gives_its_grade(change, grade, rule):

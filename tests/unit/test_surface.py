@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 from itertools import permutations
@@ -73,6 +74,44 @@ def test_orthogonal_polynomials_reach_the_certified_digits(name: str) -> None:
     assert worst(fit.se, name, "sd") >= DIGITS[name]
     assert digits(fit.sigma, known["residual_sd"]) >= 13
     assert fit.condition < 10
+
+
+def test_methods_hold_the_table_of_certified_digits() -> None:
+    """Made by benchmarks/nist.py: both our routes on every set, at least the digits held above."""
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    block = text.split("<!-- certified digits -->\n")[1].split("<!-- end of certified digits -->")[
+        0
+    ]
+    head, _, *lines = [line for line in block.splitlines() if line.startswith("| ")]
+    assert {"statsmodels pinv", "numpy lstsq", "scikit-learn"} <= set(head.strip("| ").split(" | "))
+    table = {}
+    for line in lines:
+        name, *cells = line.replace("\\|", "/").strip("| ").split(" | ")
+        table[name] = [
+            [float(n) for n in cell.split(" / ")] if cell[0] != "–" else [15.0]
+            for cell in cells[:2]
+        ]
+    assert set(table) == set(DIGITS)
+    for name, routes in table.items():
+        assert min(routes[0]) >= DIGITS[name] and min(routes[1]) >= DIGITS[name], name
+
+
+def test_no_other_module_builds_a_design_matrix() -> None:
+    """No column of ones is put beside others, and no library is asked for polynomials."""
+    library = Path(__file__).parents[2] / "scripts" / "tunescape"
+    makers = {"PolynomialFeatures", "vander", "polyvander", "add_constant", "dmatrix", "dmatrices"}
+    for path in library.rglob("*.py"):
+        if path.name == "surface.py" and path.parent == library:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Name, ast.Attribute)):
+                name = node.id if isinstance(node, ast.Name) else node.attr
+                assert name not in makers, f"{path}: {name}"
+            stacks = ("column_stack", "hstack", "concatenate", "c_")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                inner = ast.dump(ast.Tuple(node.args, ast.Load()))
+                made = node.func.attr in stacks and "attr='ones'" in inner
+                assert not made, f"{path}:{node.lineno}"
 
 
 def test_double_double_holds_what_doubles_lose() -> None:

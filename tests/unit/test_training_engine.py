@@ -213,9 +213,11 @@ def test_adapter_loads_with_peft_and_merges(tmp_path: Path) -> None:
     plain = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
     wrapped = peft.PeftModel.from_pretrained(plain, tmp_path / "out/model")
     merge_adapter(base, tmp_path / "out/model", tmp_path / "merged")
+    train_run({**spec, "keep": "merged"}, tmp_path / "kept", tmp_path / "work")
+    kept = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "kept/model")
     merged = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
     inputs = _padded(learner)
-    for model in (wrapped, merged):
+    for model in (wrapped, merged, kept):
         with torch.no_grad():
             assert np.abs(model.eval()(**inputs).logits.numpy() - expected).max() < 1e-5
     weights = tmp_path / "out/model/adapter_model.safetensors"

@@ -70,18 +70,29 @@ def test_learning_happens(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "eval_strategy"), [("linear", "end"), ("constant", "end"), ("wsd", "epoch")]
+    ("schedule", "eval_strategy", "precision"),
+    [
+        ("linear", "end", "fp32"),
+        ("linear", "epoch", "bf16"),
+        ("constant", "end", "fp32"),
+        ("wsd", "epoch", "fp32"),
+    ],
 )
 def test_alone_and_packed_give_the_same_bytes(
-    place: Path, schedule: str, eval_strategy: str
+    place: Path, schedule: str, eval_strategy: str, precision: str
 ) -> None:
-    common = {"schedule": schedule, "eval_strategy": eval_strategy, "warmup_steps": 2}
+    common = {
+        "schedule": schedule,
+        "eval_strategy": eval_strategy,
+        "precision": precision,
+        "warmup_steps": 2,
+    }
     specs = specs_of(
         place,
         *({**common, "num_epochs": n} for n in (1, 2.5, 4)),
         {**common, "method": "lora", "lora_dropout": 0.1},
     )
-    name = f"{schedule}-{eval_strategy}"
+    name = f"{schedule}-{eval_strategy}-{precision}"
     together = train(specs, place, name)
     for index, spec in enumerate(specs):
         assert train([spec], place, f"{name}-{index}")[0] == together[index]
@@ -367,3 +378,57 @@ def test_the_packaged_encoder_is_verified() -> None:
     except UserError as error:
         pytest.skip(f"the packaged encoder is not installed: {error}")
     assert found["weights_sha256"].startswith("53aa5117")
+
+
+def test_predictions_stay_in_the_store_and_give_the_accuracy(place: Path) -> None:
+    from tunescape.tables import read_table
+    from tunescape.training.run import finished_folder
+
+    (spec,) = specs_of(place, {"seed": 3, "num_epochs": 1})
+    results = train([spec], place, "predicted", keep_finished=True)
+    table = read_table(finished_folder(place / "predicted-work", spec) / "predictions.csv")
+    metrics = json.loads(results[0]["metrics.json"])
+    assert len(table) == metrics["n_eval"]
+    assert (table["label"] == table["prediction"]).mean() == pytest.approx(metrics["accuracy"])
+    assert not (place / "predicted/0/predictions.csv").exists()
+
+
+def test_a_run_that_another_process_trains_is_waited_for(place: Path) -> None:
+    """As after a killed workflow whose trainer lives on."""
+    import threading
+
+    from filelock import FileLock
+    from tunescape.training.run import _token, finished_folder
+
+    (spec,) = specs_of(place, {"seed": 4, "num_epochs": 1})
+    first = train([spec], place, "waiting", keep_finished=True)
+    work = place / "waiting-work"
+    folder, kept = finished_folder(work, spec), place / "kept"
+    folder.rename(kept)
+    lock = FileLock(work / "locks" / f"{_token(spec, 'auto')}.lock")
+    lock.acquire()
+    again: list[Any] = []
+    waiting = threading.Thread(
+        target=lambda: again.extend(train([spec], place, "waiting", keep_finished=True))
+    )
+    waiting.start()
+    waiting.join(1.0)
+    assert waiting.is_alive() and not folder.exists()
+    kept.rename(folder)
+    inode = (folder / "metrics.json").stat().st_ino
+    lock.release()
+    waiting.join(60)
+    assert again == first
+    assert (folder / "metrics.json").stat().st_ino == inode, "it was not trained a second time"
+
+
+def test_evaluation_rows_are_drawn_once_for_all_runs(place: Path) -> None:
+    task = {"validation_size": 16}
+    specs = specs_of(place, {"seed": 1, "task": task}, {"seed": 2, "train_size": 30, "task": task})
+    drawn = [json.loads(one["metrics.json"]) for one in train(specs, place, "drawn")]
+    assert [one["n_eval"] for one in drawn] == [16, 16]
+    assert drawn[0]["eval_digest"] == drawn[1]["eval_digest"]
+    assert drawn[0]["train_digest"] != drawn[1]["train_digest"]
+    (much,) = specs_of(place, {"task": {"validation_size": 41}})
+    with pytest.raises(UserError, match="validation_size is 41, but there are 40 evaluation rows"):
+        train([much], place, "much")

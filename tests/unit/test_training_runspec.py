@@ -13,7 +13,7 @@ from tunescape.training.packing import (
     predict_seconds,
     predict_sweep_seconds,
 )
-from tunescape.training.runspec import complete, normalise, run_id, step_counts
+from tunescape.training.runspec import complete, identity, normalise, run_id, step_counts
 
 TASK = {"dataset": "nyu-mll/glue", "subset": "sst2"}
 
@@ -121,3 +121,16 @@ def test_cost_grows_with_work() -> None:
     assert predict_seconds(spec(train_size=100)) < predict_seconds(small)
     assert predict_sweep_seconds([small, large], 2) < predict_sweep_seconds([small, large], 1)
     assert 1000 < predict_memory_mb(small) < predict_memory_mb(spec(train_batch_size=256))
+
+
+def test_only_an_adapter_can_be_merged() -> None:
+    assert spec(method="lora", keep="merged")["keep"] == "merged"
+    with pytest.raises(UserError, match="there is no adapter to merge"):
+        spec(keep="merged")
+
+
+def test_all_evaluation_rows_is_the_same_run_as_before() -> None:
+    task = {"name": "t", "dataset": "d", "validation_size": None}
+    assert "validation_size" not in identity(spec(task=task))["task"]
+    some = spec(task={**task, "validation_size": 100})
+    assert run_id(some) != run_id(spec(task=task))

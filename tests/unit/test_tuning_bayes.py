@@ -32,9 +32,9 @@ def test_a_search_killed_anywhere_ends_with_the_same_trials(tmp_path, undisturbe
         rounds.run_study(spec, tmp_path, make_trainer(limit=killed_after))
     trained = []
 
-    def counting(folders):
+    def counting(specs, folders):
         trained.extend(folders)
-        make_trainer()(folders)
+        make_trainer()(specs, folders)
 
     rounds.run_study(spec, tmp_path, counting)
     assert proposals(tmp_path) == proposals(undisturbed)
@@ -44,11 +44,11 @@ def test_a_search_killed_anywhere_ends_with_the_same_trials(tmp_path, undisturbe
 def test_the_order_in_which_trials_end_changes_nothing(tmp_path, undisturbed):
     shuffled = random.Random(1)
 
-    def scrambled(folders):
-        mixed = list(folders)
+    def scrambled(specs, folders):
+        mixed = list(zip(specs, folders, strict=True))
         shuffled.shuffle(mixed)
-        for folder in mixed:
-            make_trainer()([folder])
+        for spec, folder in mixed:
+            make_trainer()([spec], [folder])
 
     rounds.run_study(study_spec(SEARCH), tmp_path, scrambled)
     assert proposals(tmp_path) == proposals(undisturbed)
@@ -56,9 +56,10 @@ def test_the_order_in_which_trials_end_changes_nothing(tmp_path, undisturbed):
 
 def test_a_damaged_proposal_is_written_anew(tmp_path, undisturbed):
     shutil.copytree(undisturbed, tmp_path / "study")
-    place = tmp_path / "study/bayes/round-2/trial-1/spec.json"
+    place = tmp_path / "study/bayes/round-2.json"
     place.write_text("{")
-    rounds.propose_round(study_spec(SEARCH), tmp_path / "study", "bayes", 2)
+    told = {"study": study_spec(SEARCH), "search": "bayes", "round": 2}
+    rounds.propose_trials(place, tmp_path / "study", told)
     assert proposals(tmp_path / "study") == proposals(undisturbed)
 
 
@@ -142,5 +143,5 @@ def test_halving_promotes_the_best_of_each_rung_and_marks_the_others(tmp_path):
 
 
 def test_round_files_say_what_was_done(undisturbed):
-    told = read_json(undisturbed / "bayes/round-1/round.json")
+    told = read_json(undisturbed / "bayes/round-1.json")
     assert told["proposed"] == 3 and told["prior"] == {"prior": "none"}

@@ -12,6 +12,7 @@ from tunescape.tables import write_json, write_table
 from tunescape.tuning import curves, priors, rounds
 from tunescape.tuning.bayes import Observation, contains
 from tunescape.tuning.study import read_study
+from tunescape.tuning.trials import read_kept
 from tuning_objective import FACTORS, make_trainer, study_spec
 
 FACTORS_OF_HUB = read_factors({k: FACTORS[k] for k in ("learning_rate", "weight_decay")})
@@ -49,7 +50,7 @@ def read(mined):
 
 
 def prior(mined, weight, **changes):
-    given = {"trials": 20, "parallel": 4, "maximise": True, **changes}
+    given = {"parallel": 4, "maximise": True, **changes}
     fixed = {"num_epochs": 3}
     return priors.hub_prior(read(mined), FACTORS_OF_HUB, fixed, weight=weight, **given)
 
@@ -97,9 +98,7 @@ def test_for_a_loss_the_best_made_up_trial_is_the_lowest(mined):
 
 
 def test_a_prior_that_says_nothing_says_why(mined):
-    none = priors.hub_prior(
-        "not fitted", FACTORS_OF_HUB, {}, trials=8, parallel=2, weight=0.5, maximise=True
-    )
+    none = priors.hub_prior("not fitted", FACTORS_OF_HUB, {}, parallel=2, weight=0.5, maximise=True)
     assert none.points == () and none.summary["reason"] == "not fitted"
     assert none.factors == FACTORS_OF_HUB
     assert prior(mined, 0.0).starts == ()
@@ -117,7 +116,7 @@ def test_earlier_trials_warm_a_search_when_they_lie_in_its_region(tmp_path):
     trials = rounds.run_study(spec, tmp_path, make_trainer())
     study = read_study(spec)
     search = study.search("bayes-warm")
-    kept = rounds.read_kept(study, search, tmp_path)
+    kept = read_kept(study, search, tmp_path)
     factors = study.factors_of(search, kept)
     earlier = [t for t in trials if t.search in ("screen", "grid")]
     warm, counts = priors.earlier_observations(study, factors, earlier)

@@ -91,7 +91,7 @@ def test_predictions_pair_the_gain_and_split_the_rows(done, tmp_path):
     shutil.copytree(root, tmp_path / "study")
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 100)
-    for path in (tmp_path / "study").glob("*/round-*/trial-*/run/metrics.json"):
+    for path in (tmp_path / "study").glob("*/round-*/trial-*/metrics.json"):
         right = rng.random(100) < read_json(path)["accuracy"]
         frame = pd.DataFrame({"label": labels, "prediction": np.where(right, labels, 1 - labels)})
         write_table(frame, path.with_name("predictions.csv"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tunescape.errors import UserError
 from tunescape.tuning import rounds
-from tunescape.tuning.study import OPTIONS, read_study
-from tunescape.tuning.trials import read_trials
+from tunescape.tuning.study import OPTIONS, read_study, study_until
+from tunescape.tuning.trials import read_trials, write_round
 from tuning_objective import FACTORS, make_trainer, proposals, study_spec
 
 
@@ -37,13 +37,30 @@ def test_a_grid_has_room_for_the_largest_choice_of_factors():
     assert study.search("grid").rounds == (3 * 3 * 2,)
 
 
-def test_round_inputs_name_all_that_a_proposal_depends_on():
-    study = read_study(study_spec([{"screen": {}}, {"bayes": {"trials": 4, "parallel": 2}}]))
-    found = rounds.round_inputs(study, "bayes", 2)
-    assert found[0] == "screen/kept.json"
-    assert "screen/round-1/trial-13/run/metrics.json" in found
-    assert found[-1] == "bayes/round-1/trial-2/run/metrics.json"
-    assert not any("bayes/round-2" in path for path in found)
+def test_a_round_is_told_no_more_of_the_study_than_it_depends_on():
+    def told(search, number, **changes):
+        bayes = {"trials": 10, "parallel": 4, "repeats": 2, "prior": "earlier_stages", **changes}
+        confirm = [] if changes else [{"confirm": {}}]
+        spec = study_spec([{"screen": {}}, {"bayes": bayes}, *confirm])
+        return study_until(spec, read_study(spec).search(search), number)
+
+    first = told("bayes-warm-s1", 2)
+    assert [list(stage) for stage in first["stages"]] == [["screen"], ["bayes"]]
+    assert first["stages"][1]["bayes"]["trials"] == 8
+    assert first == told("bayes-warm-s1", 2, trials=40, repeats=5)
+    assert read_study(first).search("bayes-warm-s1").rounds == (4, 4)
+    assert told("bayes-warm-s1", 3) != told("bayes-warm-s1", 3, trials=40), "it was not full"
+    assert told("bayes-warm-s1", 1) != told("bayes-warm-s1", 1, sampler="random")
+    assert told("screen", 1) == told("screen", 1, sampler="random")
+
+
+def test_a_larger_budget_continues_a_search(tmp_path):
+    for name, trials in (("small", 8), ("large", 12)):
+        stages = [{"bayes": {"trials": trials, "parallel": 4}}]
+        rounds.run_study(study_spec(stages), tmp_path / name, make_trainer())
+    small, large = proposals(tmp_path / "small"), proposals(tmp_path / "large")
+    assert len(small) == 2 and len(large) == 3
+    assert small == {name: large[name] for name in small}
 
 
 @pytest.mark.parametrize(
@@ -81,11 +98,10 @@ def test_a_whole_study_runs_and_reuses_runs_it_has(tmp_path):
     ]
     trials = rounds.run_study(study_spec(stages), tmp_path, make_trainer())
     assert {t.status for t in trials} == {"ok"}
-    same = [p for p in proposals(tmp_path).values() if p.get("same_as")]
+    same = [t for t in trials if t.same_as]
     assert same, "the finer grid holds the best point of the coarse one"
-    for proposed in same:
-        other = proposals(tmp_path)[f"{proposed['same_as']}/spec.json"]
-        assert other["run_id"] == proposed["run_id"]
+    places = {f"{t.search}/{t.place}": t for t in trials}
+    assert all(places[str(t.same_as)].run_id == t.run_id for t in same)
     grid = [t for t in trials if t.search == "grid"]
     finer = [t for t in trials if t.search == "grid2"]
     span = [max(t.settings["learning_rate"] for t in g) for g in (grid, finer)]
@@ -102,34 +118,19 @@ def test_confirmation_refuses_seeds_that_chose(tmp_path):
 
 
 def test_an_unchanged_proposal_keeps_its_bytes_and_times(tmp_path):
-    spec = study_spec([{"screen": {}}])
-    paths = rounds.propose_round(spec, tmp_path, "screen", 1)
-    before = [(p.stat().st_mtime_ns, p.read_bytes()) for p in paths]
-    reordered = dict(reversed(list(FACTORS.items())))
-    again = rounds.propose_round({**spec, "factors": reordered}, tmp_path, "screen", 1)
-    assert [(p.stat().st_mtime_ns, p.read_bytes()) for p in again] == before
+    path, spec = tmp_path / "screen/round-1.json", study_spec([{"screen": {}}])
+    rounds.propose_trials(path, tmp_path, {"study": spec, "search": "screen", "round": 1})
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    turned = {**spec, "factors": dict(reversed(list(FACTORS.items())))}
+    rounds.propose_trials(path, tmp_path, {"study": turned, "search": "screen", "round": 1})
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
 
 
 def test_a_result_of_another_run_counts_as_none(tmp_path):
     spec = study_spec([{"screen": {"replicates": 1}}])
     rounds.run_study(spec, tmp_path, make_trainer())
     changed = {**spec, "fixed": {**spec["fixed"], "num_epochs": 4}}
-    rounds.propose_round(changed, tmp_path, "screen", 1)
+    write_round(
+        rounds.propose_round(changed, tmp_path, "screen", 1), tmp_path / "screen/round-1.json"
+    )
     assert {t.status for t in read_trials(read_study(changed), tmp_path)} == {"pending"}
-
-
-def test_empty_and_taken_over_places_get_their_files_without_training(tmp_path):
-    spec = study_spec([{"grid": {"levels": {"learning_rate": 3}, "factors": ["learning_rate"]}}])
-    paths = rounds.propose_round(spec, tmp_path, "grid", 1)
-    make_trainer()([paths[0].parent])
-    from tunescape.tables import read_json, write_json
-
-    proposed = read_json(paths[1])
-    first = read_json(paths[0])
-    write_json({**proposed, "run_id": first["run_id"], "same_as": "grid/round-1/trial-1"}, paths[1])
-    write_json({**read_json(paths[2]), "spec": None, "reason": "stopped"}, paths[2])
-    rounds.train_trials([p.parent for p in paths[1:]], tmp_path, tmp_path / "work")
-    taken = read_json(paths[1].parent / "run/metrics.json")
-    assert taken["run_id"] == first["run_id"]
-    assert read_json(paths[2].parent / "run/metrics.json")["status"] == "empty"
-    assert (paths[2].parent / "run/history.csv").read_text().startswith("epoch,")

@@ -9,7 +9,7 @@ from tunescape.errors import UserError
 from tunescape.factors import read_factors
 from tunescape.tables import read_json
 from tunescape.tuning import rounds, surface_search
-from tuning_objective import FACTORS, accuracy, make_trainer, proposals, study_spec
+from tuning_objective import FACTORS, accuracy, make_trainer, proposals, proposed, study_spec
 
 TWO = read_factors({k: FACTORS[k] for k in ("learning_rate", "weight_decay")})
 SPEC = {"factors": {k: FACTORS[k] for k in ("learning_rate", "weight_decay", "warmup_steps")}}
@@ -91,7 +91,7 @@ def test_a_surface_search_runs_stops_and_resumes(tmp_path):
     assert proposals(tmp_path / "a") == proposals(tmp_path / "b")
     best = max(trials, key=lambda t: t.value)
     assert best.value > 0.857
-    told = [read_json(p)["decision"] for p in sorted((tmp_path / "a/surface").glob("*/round.json"))]
+    told = [read_json(p)["decision"] for p in sorted((tmp_path / "a/surface").glob("*.json"))]
     assert all("reason" in one for one in told if one)
     if len(trials) < 24:
         assert any(one.get("stop") for one in told)
@@ -104,7 +104,7 @@ def test_noise_alone_stops_early_and_leaves_places_empty(tmp_path):
     spec = study_spec(stages, factors={k: FACTORS[k] for k in ("learning_rate", "weight_decay")})
     trials = rounds.run_study(spec, tmp_path, make_trainer(lambda s: 0.8 + 0.01 * noise_of(s)))
     assert len(trials) < 40
-    empty = [p for p in proposals(tmp_path).values() if p["spec"] is None]
+    empty = [one for one in proposed(tmp_path) if one["spec"] is None]
     assert empty and all("from noise" in p["reason"] or "stopped" in p["reason"] for p in empty)
 
 

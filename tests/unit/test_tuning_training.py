@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tiny_models import save_model, write_rows
 from tunescape.tables import read_json
-from tunescape.training.run import PackOptions
+from tunescape.training.run import PackOptions, train_pack
 from tunescape.tuning import rounds
 from tunescape.tuning.study import read_study
 from tunescape.tuning.trials import read_trials
@@ -22,12 +22,12 @@ from tuning_objective import proposals
 
 SCRIPT = """
 import json, sys
-from tunescape.training.run import PackOptions
+from tunescape.training.run import PackOptions, train_pack
 from tunescape.tuning import rounds
 
 spec, root, work, cache = json.loads(sys.argv[1])
-options = PackOptions(cache_dir=cache)
-rounds.run_study(spec, root, lambda folders: rounds.train_trials(folders, root, work, options))
+options = PackOptions(cache_dir=cache, record_failures=True)
+rounds.run_study(spec, root, lambda specs, folders: train_pack(specs, folders, work, options))
 """
 SAME = ("spec.json", "metrics.json", "history.csv")
 
@@ -58,12 +58,11 @@ def spec_of(place: Path, stages: list[dict[str, Any]], **fixed: Any) -> dict[str
 
 
 def run(spec: dict[str, Any], place: Path, name: str) -> Path:
-    root, options = place / name, PackOptions(cache_dir=str(place / "cache"))
-    rounds.run_study(
-        spec,
-        root,
-        lambda folders: rounds.train_trials(folders, root, place / f"{name}-work", options),
+    root, work = place / name, place / f"{name}-work"
+    options = PackOptions(
+        cache_dir=str(place / "cache"), record_failures=True, keep_states=True, keep_finished=True
     )
+    rounds.run_study(spec, root, lambda specs, folders: train_pack(specs, folders, work, options))
     return root
 
 
@@ -82,7 +81,7 @@ def test_a_study_killed_while_training_ends_as_an_undisturbed_one(place: Path) -
     paths = os.pathsep.join(sys.path)
     command = [sys.executable, "-c", SCRIPT, told]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
-    inside = root / "bayes-warm/round-1/trial-2/run/metrics.json"
+    inside = root / "bayes-warm/round-1/trial-2/metrics.json"
     deadline = time.monotonic() + 120
     while not inside.is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -90,10 +89,10 @@ def test_a_study_killed_while_training_ends_as_an_undisturbed_one(place: Path) -
     process.wait()
     assert inside.is_file()
     assert not (root / "confirm").exists(), "it was killed before its end"
-    before = {p: p.stat().st_mtime_ns for p in root.glob("*/round-*/trial-*/run/metrics.json")}
+    before = {p: p.stat().st_mtime_ns for p in root.glob("*/round-*/trial-*/metrics.json")}
     run(spec, place, "killed")
     assert proposals(root) == proposals(whole)
-    for path in whole.glob("*/round-*/trial-*/run/metrics.json"):
+    for path in whole.glob("*/round-*/trial-*/metrics.json"):
         for name in SAME:
             mine = root / path.relative_to(whole).with_name(name)
             assert mine.read_bytes() == path.with_name(name).read_bytes()
@@ -111,7 +110,7 @@ def test_promoted_trials_continue_the_shorter_ones(place: Path) -> None:
         if trial.parent:
             parent = by_place[trial.parent]
             assert trial.history[: len(parent.history)] == parent.history
-    last = root / "bayes/round-3/trial-1/run/timing.json"
+    last = root / "bayes/round-3/trial-1/timing.json"
     assert read_json(last)["resumed_from_step"] > 0
 
 
@@ -125,4 +124,4 @@ def test_a_run_that_fails_is_recorded_and_the_search_goes_on(place: Path) -> Non
     root = run(spec, place, "failing")
     trials = read_trials(read_study(spec), root)
     assert [t.status for t in trials] == ["failed", "ok", "ok", "ok"]
-    assert "one class" in read_json(root / "grid/round-1/trial-1/run/metrics.json")["error"]
+    assert "one class" in read_json(root / "grid/round-1/trial-1/metrics.json")["error"]

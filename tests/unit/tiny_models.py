@@ -75,7 +75,7 @@ def write_rows(path: Path, count: int, seed: int, labels: tuple[str, ...] = ("0"
 
 
 def spec_of(model: Path, folder: Path, **changes: Any) -> dict[str, Any]:
-    """A complete specification on a tiny model and 60 + 40 rows."""
+    """A complete specification on a tiny model and 60 + 40 rows, in fp32 on any machine."""
     from tunescape.training.runspec import complete
 
     files = {"train": folder / "train.tsv", "validation": folder / "dev.tsv"}
@@ -91,6 +91,7 @@ def spec_of(model: Path, folder: Path, **changes: Any) -> dict[str, Any]:
         "num_epochs": 2,
         "max_length": 32,
         "seed": 7,
+        "precision": "fp32",
     }
     task = {**raw["task"], **changes.pop("task", {})}
     return complete({**raw, "task": task, **changes})

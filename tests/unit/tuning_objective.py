@@ -6,10 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tunescape.tables import read_json, write_json, write_text
+from tunescape.training.runspec import run_id
 
 FACTORS: dict[str, Any] = {
     "learning_rate": {"low": 1e-5, "high": 2e-4, "scale": "log", "baseline": 5e-5},
@@ -50,24 +52,20 @@ def accuracy(spec: Mapping[str, Any], noise: float = 0.001) -> float:
 
 def make_trainer(
     objective: Callable[[Mapping[str, Any]], float | None] = accuracy, limit: int | None = None
-) -> Callable[[Sequence[Path]], None]:
+) -> Callable[[Sequence[Mapping[str, Any]], Sequence[Path]], None]:
     """Write the files of trials as training would; ``limit`` dies after so many trials."""
     left = [limit]
 
-    def train(folders: Sequence[Path]) -> None:
-        for folder in folders:
-            proposed = read_json(folder / "spec.json")
-            spec = proposed["spec"]
-            if spec is None:
-                continue
+    def train(specs: Sequence[Mapping[str, Any]], folders: Sequence[Path]) -> None:
+        for spec, folder in zip(specs, folders, strict=True):
             if left[0] is not None:
                 if left[0] == 0:
                     raise KeyboardInterrupt
                 left[0] -= 1
             value = objective(spec)
-            run = {"schema": 1, "run_id": proposed["run_id"]}
+            run = {"schema": 1, "run_id": run_id(spec)}
             if value is None:
-                write_json({**run, "status": "failed", "error": "nan"}, folder / "run/metrics.json")
+                write_json({**run, "status": "failed", "error": "nan"}, folder / "metrics.json")
                 continue
             epochs = int(spec["num_epochs"])
             rows = [
@@ -75,17 +73,20 @@ def make_trainer(
                 for e in range(1, epochs + 1)
             ]
             header = "epoch,step,learning_rate,train_loss,loss,accuracy"
-            write_text("\n".join([header, *rows]) + "\n", folder / "run/history.csv")
+            write_text("\n".join([header, *rows]) + "\n", folder / "history.csv")
             metrics = {**run, "status": "ok", "accuracy": value, "loss": 1 - value}
             metrics |= {"n_eval": 408, "steps": 100 * epochs}
-            write_json(metrics, folder / "run/metrics.json")
+            write_json(metrics, folder / "metrics.json")
 
     return train
 
 
 def proposals(root: Path) -> dict[str, Any]:
-    """Every spec.json below a folder, by its place."""
-    return {
-        str(path.relative_to(root)): read_json(path)
-        for path in sorted(root.glob("*/round-*/trial-*/spec.json"))
-    }
+    """Every round's file below an experiment's folder, by its place."""
+    paths = sorted(root.glob("*/round-*.json"))
+    return {path.relative_to(root).as_posix(): read_json(path) for path in paths}
+
+
+def proposed(root: Path) -> list[dict[str, Any]]:
+    """Every place of every round, empty ones too."""
+    return list(chain.from_iterable(one["trials"] for one in proposals(root).values()))

@@ -21,7 +21,6 @@ VIEWS = ("absolute", "relative")
 METRICS = ("loss",)
 BUCKETS = ("0", "1", "2")
 PACKS = ("0", "1")
-FAMILY = ["account_models", "adjust_family", "write_report"]
 
 
 def jobs(rule: str, **wildcards: Iterable[str]) -> list[str]:
@@ -46,6 +45,37 @@ def per(rule: str, populations: Iterable[str] = POPULATIONS) -> list[str]:
     return jobs(rule, population=list(populations))
 
 
+def by_metric(rule: str, populations: Iterable[str] = POPULATIONS) -> list[str]:
+    """Jobs of a rule that is there for every metric of published models."""
+    return jobs(rule, population=list(populations), metric=METRICS)
+
+
+def by_view(rule: str, populations: Iterable[str] = (*POPULATIONS, EXPERIMENT)) -> list[str]:
+    mined = [name for name in populations if name != EXPERIMENT]
+    found = jobs(rule, population=mined, view=VIEWS)
+    return found + (
+        jobs(rule, population=[EXPERIMENT], view=["absolute"]) if EXPERIMENT in populations else []
+    )
+
+
+def after_fits(populations: Iterable[str] = (*POPULATIONS, EXPERIMENT)) -> list[str]:
+    """The regressions of these populations, and all that follows from them but contrasts."""
+    chosen = list(populations)
+    mined = [name for name in chosen if name != EXPERIMENT]
+    return [
+        *fits("regress_metric", chosen),
+        *fits("draw_analysis", chosen),
+        *fits("describe_surface", chosen),
+        *by_view("weigh_metrics", chosen),
+        "adjust_family",
+        *per("map_strategy", (*POPULATIONS, EXPERIMENT)),
+        *(["check_views", "audit_claims"] if mined else []),
+        *by_metric("trace_specifications", mined),
+        *by_metric("draw_specifications", mined),
+        "write_report",
+    ]
+
+
 def contrasts(*rules: str) -> list[str]:
     """Jobs of the contrast of published models and the experiment."""
     places = {"population": [CONTRASTED], "experiment": [EXPERIMENT], "metric": METRICS}
@@ -60,10 +90,9 @@ def after_sample(populations: Iterable[str] = POPULATIONS) -> list[str]:
         *per("measure_coverage", chosen),
         *per("draw_population", chosen),
         *per("compare_published", chosen),
-        *fits("regress_metric", chosen),
-        *fits("draw_analysis", chosen),
         *(contrasts("contrast_arms", "draw_contrast") if CONTRASTED in chosen else []),
-        *FAMILY,
+        "account_models",
+        *after_fits(chosen),
     ]
 
 
@@ -74,10 +103,9 @@ def after_training() -> list[str]:
         *jobs("collect_runs", experiment=[EXPERIMENT]),
         *jobs("draw_experiment", experiment=[EXPERIMENT]),
         *per("measure_coverage", [EXPERIMENT]),
-        *fits("regress_metric", [EXPERIMENT]),
-        *fits("draw_analysis", [EXPERIMENT]),
         *contrasts("contrast_arms", "draw_contrast"),
-        *FAMILY,
+        "account_models",
+        *after_fits([EXPERIMENT]),
     ]
 
 
@@ -85,7 +113,7 @@ def after_design() -> list[str]:
     return [*jobs("design_experiment", experiment=[EXPERIMENT]), *after_training()]
 
 
-def configure(*keys: str, value: object) -> Callable[[Path], None]:
+def configure(*keys: str | int, value: object) -> Callable[[Path], None]:
     """An edit of config.yaml."""
 
     def edit(project: Path) -> None:
@@ -155,6 +183,7 @@ RERUNS = [
         [
             *per("draw_population"),
             *fits("draw_analysis"),
+            *by_metric("draw_specifications"),
             *jobs("draw_experiment", experiment=[EXPERIMENT]),
             *contrasts("draw_contrast"),
             "write_report",
@@ -165,11 +194,23 @@ RERUNS = [
         "all regressions and contrasts, their figures and tables, the report",
         configure("regression", "confidence", value=0.9),
         [
-            *fits("regress_metric"),
-            *fits("draw_analysis"),
+            *after_fits(),
             *per("compare_published"),
             *contrasts("contrast_arms", "draw_contrast"),
-            "adjust_family",
+        ],
+    ),
+    Rerun(
+        "`regression.link`, `weights` or `effects`",
+        "all regressions and what describes them, the report; no contrast",
+        configure("regression", "link", value="auto"),
+        after_fits(),
+    ),
+    Rerun(
+        "`goals`",
+        "the trade-offs of the absolute views, the report",
+        configure("goals", value={"loss": {"worst": 1.0, "target": 0.1}}),
+        [
+            *jobs("weigh_metrics", population=(*POPULATIONS, EXPERIMENT), view=["absolute"]),
             "write_report",
         ],
     ),
@@ -180,10 +221,7 @@ RERUNS = [
         [
             *per("measure_coverage"),
             *per("draw_population"),
-            *fits("regress_metric", POPULATIONS),
-            *fits("draw_analysis", POPULATIONS),
-            "adjust_family",
-            "write_report",
+            *after_fits(POPULATIONS),
         ],
     ),
     Rerun(
@@ -223,9 +261,15 @@ RERUNS = [
     ),
     Rerun(
         "`resources/published_tables.csv`",
-        "the comparison with the published tables, the report",
+        "the comparison with the published tables, their audit, the report",
         append("resources/published_tables.csv", "\n"),
-        [*per("compare_published"), "write_report"],
+        [*per("compare_published"), "audit_tables", "audit_claims", "write_report"],
+    ),
+    Rerun(
+        "`resources/claims.yaml`",
+        "the audit, the report",
+        append("resources/claims.yaml"),
+        ["audit_tables", "audit_claims", "write_report"],
     ),
     Rerun(
         "an experiment's `seeds`, or a value of a factor",

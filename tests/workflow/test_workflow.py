@@ -31,10 +31,18 @@ def test_first_run_has_exactly_these_jobs(first_jobs: dict[str, int]) -> None:
         "regress_metric": 2 * 2 + 1,
         "compare_published": 2,
         "adjust_family": 1,
+        "describe_surface": 2 * 2 + 1,
+        "weigh_metrics": 2 * 2 + 1,
+        "trace_specifications": 2,
+        "check_views": 1,
+        "map_strategy": 2 + 1,
+        "audit_tables": 1,
+        "audit_claims": 1,
         "contrast_arms": 1,
         "draw_population": 2,
         "draw_analysis": 2 * 2 + 1,
         "draw_experiment": 1,
+        "draw_specifications": 2,
         "draw_contrast": 1,
         "write_report": 1,
     }
@@ -46,6 +54,9 @@ def test_default_study_has_exactly_these_jobs(tmp_path: Path) -> None:
     assert outcome.returncode == 0, outcome.output[-3000:]
     counts = outcome.rules
     assert counts["regress_metric"] == counts["draw_analysis"] == 2 * 2 * 3 + 3
+    assert counts["describe_surface"] == counts["regress_metric"]
+    assert counts["trace_specifications"] == counts["draw_specifications"] == 2 * 3
+    assert counts["weigh_metrics"] == 2 * 2 + 1 and counts["map_strategy"] == 2 + 1
     assert counts["contrast_arms"] == counts["draw_contrast"] == 3
     assert counts["design_experiment"] == counts["collect_runs"] == 1
     assert counts["finetune_pack"] == 2

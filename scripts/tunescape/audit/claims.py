@@ -440,7 +440,8 @@ def read_refits(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Coefficient tables of our own fits, stacked.
 
     Columns used: metric, view, term, estimable, estimate and the first of p_cr3, p_hc3,
-    p_classical that has a value.
+    p_classical that has a value. The population is read from the path,
+    ``.../{population}/{view}/{metric}/coefficients.csv``, and empty for another path.
 
     Raises:
         UserError: a table lacks one of them.
@@ -460,6 +461,7 @@ def read_refits(paths: Sequence[str | Path]) -> pd.DataFrame:
         ps = frame.reindex(columns=list(kinds)).astype("float64")
         frames.append(
             frame[list(needed)].assign(
+                population=parts[-4] if len(parts := Path(path).parts) > 4 else "",
                 p=ps.bfill(axis=1).iloc[:, 0],
                 source=[
                     next((k.removeprefix("p_") for k in kinds if np.isfinite(row[k])), "")
@@ -468,12 +470,16 @@ def read_refits(paths: Sequence[str | Path]) -> pd.DataFrame:
             )
         )
     if not frames:
-        return pd.DataFrame(columns=[*needed, "p", "source"])
+        return pd.DataFrame(columns=[*needed, "population", "p", "source"])
     return pd.concat(frames, ignore_index=True)
 
 
 def _against_refit(claim: CellClaim, refits: pd.DataFrame | None, alpha: float) -> dict[str, str]:
-    """Whether our coefficient of the named term has the sign and significance that are claimed."""
+    """Whether our coefficients of the named term have the sign and significance that are claimed.
+
+    ``agrees`` when all do, ``disagrees`` when none does, ``mixed`` otherwise; ``refit_says`` gives
+    each with its population and view.
+    """
     if refits is None:
         return {"refit": "not available"}
     rows = refits[(refits["metric"] == claim.metric) & (refits["term"] == claim.means)]
@@ -486,9 +492,10 @@ def _against_refit(claim: CellClaim, refits: pd.DataFrame | None, alpha: float) 
         return {"refit": "not estimable"}
     agree = []
     said = []
-    for view, estimate, p, source in zip(
-        usable["view"], usable["estimate"], usable["p"], usable["source"], strict=True
-    ):
+    for population, view, estimate, p, source in zip(
+        usable["population"], usable["view"], usable["estimate"], usable["p"], usable["source"],
+        strict=True,
+    ):  # fmt: skip
         sign = claim.direction is None or (estimate > 0) == (claim.direction == "positive")
         small = p < alpha
         wanted = {"yes": small, "no": not small, "marginal": alpha <= p < MARGINAL}
@@ -496,8 +503,10 @@ def _against_refit(claim: CellClaim, refits: pd.DataFrame | None, alpha: float) 
             (sign or (claim.significant == "no" and not small))
             and (claim.significant is None or wanted[claim.significant])
         )
-        said.append(f"{view}: {estimate:+.4g}, p {p:.3g} ({source})")
-    return {"refit": "agrees" if all(agree) else "disagrees", "refit_says": "; ".join(said)}
+        place = " ".join(filter(None, (population, view)))
+        said.append(f"{place}: {estimate:+.4g}, p {p:.3g} ({source})")
+    outcome = "agrees" if all(agree) else "mixed" if any(agree) else "disagrees"
+    return {"refit": outcome, "refit_says": "; ".join(said)}
 
 
 # --- the stage ------------------------------------------------------------------------------------

@@ -122,10 +122,12 @@ def identify_convention(
         scikit-learn's unless another fits clearly better: regressors of about one scale, as in a
         coded design, do not tell the conventions apart.
     """
+    from tunescape.surface import Factor, fit_surface
+
+    factors = [Factor(str(i)) for i in range(k)]
     misfit: dict[Convention, float] = {}
     for convention in CONVENTIONS:
         powers = np.array(powers_in_order(k, convention), dtype=float)
-        design = np.column_stack([np.ones(len(powers)), -powers])
         squares, count = 0.0, 0
         for table in tables:
             if not is_numbered(table) or len(table.slopes) != len(powers):
@@ -134,9 +136,9 @@ def identify_convention(
             usable = np.isfinite(se) & (se > 0)
             if usable.sum() <= k + 1:
                 continue
-            size = np.log10(se[usable])
-            solution = np.linalg.lstsq(design[usable], size, rcond=None)[0]
-            squares += float(np.sum((size - design[usable] @ solution) ** 2))
+            of_factor = {str(i): powers[usable, i] for i in range(k)}
+            fit = fit_surface(of_factor, np.log10(se[usable]), factors, degree=1)
+            squares += fit.rss
             count += int(usable.sum())
         misfit[convention] = math.sqrt(squares / count) if count else math.nan
     best = min(CONVENTIONS, key=lambda name: (math.isnan(misfit[name]), misfit[name]))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tunescape.figures import style
 from tunescape.figures.forest import panel_title
 from tunescape.figures.regression import held_values
-from tunescape.figures.sample import FittedSample, Sample, read_fitted
+from tunescape.figures.sample import UNITS, FittedSample, Sample, read_fitted, reference_said
 from tunescape.figures.scatter import spread_ties
 from tunescape.region import Region, outline
 
@@ -61,17 +61,18 @@ def draw_contour(
 ) -> None:
     """Draw the fitted mean and its standard error over every pair of factors.
 
-    The other factors are held at their median setting. Points are models, the line is the convex
-    hull of their settings in coded units; outside it the surface is pale. What the data do not
-    determine is left blank, and where nothing is left the panel says why.
+    The other factors are held at their median setting. Points are models (or runs), the line is
+    the convex hull of their settings in coded units; outside it the surface is pale. What the data
+    do not determine is left blank, and where nothing is left the panel says why.
 
     Args:
         fit: the regression's summary.
         diagnostics: its rows.
         outputs: ``.svg`` and/or ``.png`` paths.
-        spec: ``effects`` as in the regression, and ``dpi``.
+        spec: ``effects`` as in the regression, ``unit`` and ``dpi``.
     """
-    found = read_fitted(fit, diagnostics, tuple(spec.get("effects", ())))
+    unit = str(spec.get("unit", "model"))
+    found = read_fitted(fit, diagnostics, tuple(spec.get("effects", ())), unit)
     dpi = int(spec.get("dpi", 160))
     names = list(found.rows.codings)
     if found.fit is None:
@@ -106,19 +107,18 @@ def draw_contour(
             if norm is not None:
                 _bar(figure, used_axes, norm, colours, label)
         figure.suptitle(
-            f"{panel_title(found.summary)}; line: hull of the models' settings",
+            f"{panel_title(found.summary, unit)}; line: hull of the {UNITS[unit][0]}' settings"
+            f"{reference_said(found.summary)}",
             fontsize=style.SMALL, color=style.MUTED, x=0.01, ha="left",
         )  # fmt: skip
         style.save(figure, outputs, dpi)
 
 
 def _covariance(found: FittedSample, fit: SurfaceFit) -> tuple[Covariance, str]:
-    from tunescape.inference import covariance
+    from tunescape.inference import surface_covariance
 
-    robust = covariance(fit, "cr3", found.clusters)
-    if robust.df > 0 and bool(robust.exists.all()):
-        return robust, "CR3"
-    return covariance(fit, "classical"), "classical"
+    used = surface_covariance(fit, found.clusters)
+    return used, "CR3" if used.kind == "cr3" else used.kind
 
 
 def _slice(
@@ -180,13 +180,13 @@ def _panel(
     axes.set_ylabel(rows.said(second))
     style.factor_axis(axes, rows.values[first], rows.is_log(first))
     _vertical(axes, rows.values[second], rows.is_log(second))
+    title = f"at {held}" if (held := _held(rows, part.names)) else ""
     if norm is None or not part.drawable:
-        _no_surface(axes, found, part)
+        title = _no_surface(found, part)
     else:
-        _surface(axes, found, part, getattr(part, kind), norm, colours)
+        _surface(axes, found, part, kind, norm, colours)
     _data(axes, found, part)
-    if held := _held(rows, part.names):
-        axes.set_title(f"at {held}", fontsize=style.SMALL, color=style.MUTED)
+    axes.set_title(title, fontsize=style.SMALL, color=style.MUTED)
 
 
 def _held(rows: Sample, shown: Sequence[str]) -> str:
@@ -203,30 +203,42 @@ def _held(rows: Sample, shown: Sequence[str]) -> str:
 
 
 def _surface(
-    axes: Axes, found: FittedSample, part: _Slice, shown: Array, norm: Normalize, colours: Colormap
+    axes: Axes, found: FittedSample, part: _Slice, kind: str, norm: Normalize, colours: Colormap
 ) -> None:
-    """Colours and contours, pale outside the hull."""
+    """Colours and contours, pale outside the hull; fewer lines of the error.
+
+    The sheet below stays white on a dark page, so that pale colours and black lines stay legible.
+    """
+    from matplotlib.colors import ListedColormap
     from matplotlib.patches import Polygon
     from matplotlib.ticker import MaxNLocator
 
+    shown: Array = getattr(part, kind)
     hull = Polygon(_hull(found, part), transform=axes.transData)
-    for clip, alpha in ((None, 0.25), (hull, 1.0)):
+    sheet = ListedColormap([style.ON_DARK])
+    for tints, clip, alpha in ((sheet, None, 1.0), (colours, None, 0.25), (colours, hull, 1.0)):
         mesh = axes.pcolormesh(
-            part.x, part.y, shown, norm=norm, cmap=colours, alpha=alpha, shading="nearest",
+            part.x, part.y, shown, norm=norm, cmap=tints, alpha=alpha, shading="nearest",
             rasterized=True, linewidth=0,
         )  # fmt: skip
         if clip is not None:
             mesh.set_clip_path(clip)
-    levels = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]).tick_values(
+    levels = MaxNLocator(8 if kind == "fit" else 4, steps=[1, 2, 2.5, 5, 10]).tick_values(
         norm.vmin or 0.0, norm.vmax or 0.0
     )
     lines = axes.contour(
-        part.x, part.y, shown, levels=levels, colors=style.INK, linewidths=0.4, linestyles="solid"
+        part.x,
+        part.y,
+        shown,
+        levels=levels,
+        colors=style.ON_LIGHT,
+        linewidths=0.4,
+        linestyles="solid",
     )
-    axes.clabel(lines, fontsize=style.SMALL - 1.5, fmt=lambda v: style.short_number(float(v)))
+    axes.clabel(lines, fontsize=style.SMALL - 1, fmt=lambda v: style.short_number(float(v)))
 
 
-def _no_surface(axes: Axes, found: FittedSample, part: _Slice) -> None:
+def _no_surface(found: FittedSample, part: _Slice) -> str:
     """Why a panel shows data alone."""
     import textwrap
 
@@ -235,11 +247,7 @@ def _no_surface(axes: Axes, found: FittedSample, part: _Slice) -> None:
     else:
         aliased = ", ".join(style.wording(t) for t in found.summary["aliased"])
         said = f"no contours: the data cannot estimate {aliased}"
-    axes.text(
-        0.5, 0.97, "\n".join(textwrap.wrap(style.plain(said, 120), 30)), ha="center", va="top",
-        transform=axes.transAxes, fontsize=style.SMALL, color=style.INK, zorder=5,
-        bbox={"facecolor": style.WASH, "edgecolor": "none", "pad": 2.5},
-    )  # fmt: skip
+    return "\n".join(textwrap.wrap(style.plain(said, 120), 44))
 
 
 def _vertical(axes: Axes, values: Array, log: bool) -> None:

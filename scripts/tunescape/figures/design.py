@@ -93,7 +93,9 @@ def draw_design(
         if by_pair:
             said += "; number: runs at a point"
         if runs["kind"].isin(REFERENCE_KINDS).any():
-            said += "; orange: the centre or baseline"
+            # A single panel is too narrow for both.
+            said += "\n" if len(panels) == 1 else "; "
+            said += "orange: the centre or baseline"
         grid[0].set_title(said, fontsize=style.SMALL, color=style.MUTED)
         style.save(figure, outputs, int(spec.get("dpi", 160)))
 

@@ -81,8 +81,8 @@ def _draw(axes: Axes, steps: Sequence[FlowStep]) -> None:
             "fontsize": style.SMALL,
             "transform": axes.get_yaxis_transform(),
         }
-        axes.text(1.17, y, f"n = {left:,}", ha="right", **beside)
-        axes.text(1.2, y, why, ha="left", color=style.MUTED, **beside)
+        axes.text(1.21, y, f"n = {left:,}", ha="right", **beside)
+        axes.text(1.24, y, why, ha="left", color=style.MUTED, **beside)
     axes.set_yticks(range(len(after)), labels)
     axes.set_ylim(len(after) - 0.5, -0.5)
     axes.set_xlim(0, max(start, 1))
@@ -107,7 +107,7 @@ def _label(step: FlowStep) -> str:
 
 def _reasons(reasons: Sequence[tuple[str, int]], most: int = 2) -> str:
     """What a step removed: the commonest reasons with their counts, the rest summed up."""
-    said = [f"−{removed:,} {style.plain(reason, 30)}" for reason, removed in reasons[:most]]
+    said = [f"−{removed:,} {style.plain(reason, 36)}" for reason, removed in reasons[:most]]
     if rest := sum(removed for _, removed in reasons[most:]):
         others = len(reasons) - most
         said.append(f"−{rest:,} for {others} other reason" + "s" * (others > 1))

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from tunescape.figures import style
 from tunescape.figures.forest import panel_title
-from tunescape.figures.sample import UNITS, FittedSample, Sample, read_fitted
+from tunescape.figures.sample import (
+    UNITS,
+    FittedSample,
+    Sample,
+    read_fitted,
+    reference_said,
+)
 from tunescape.figures.scatter import marks, owner_legend, spread_ties
 
 if TYPE_CHECKING:
@@ -77,7 +83,7 @@ def draw_regression(
 
 
 def _curve_panel(axes: Axes, found: FittedSample, name: str) -> None:
-    from tunescape.inference import covariance
+    from tunescape.inference import surface_covariance
 
     rows = found.rows
     x, y = rows.values[name], rows.response
@@ -89,22 +95,24 @@ def _curve_panel(axes: Axes, found: FittedSample, name: str) -> None:
         _say(axes, f"not fitted: {found.summary['reason']}")
         axes.set_title(f"n = {len(y):,}", fontsize=style.SMALL, color=style.MUTED)
         return
-    robust = covariance(found.fit, "cr3", found.clusters)
-    usable = bool(robust.exists.all()) and robust.df > 0
-    used = robust if usable else covariance(found.fit, "classical")
+    used = surface_covariance(found.fit, found.clusters)
     drawn = _curve(axes, found.fit, found, name, used)
     marks(axes, spread_ties(axes, x, rows.is_log(name)), y, np.isfinite(y), rows.marked)
     if not drawn:
         terms = [t for t in found.summary["aliased"] if name in t.replace("^2", "").split(":")]
         because = ", ".join(style.wording(t) for t in terms or found.summary["aliased"])
         _say(axes, f"curve not estimable: the data cannot tell apart {because}")
-    interval = f"{found.summary['level']:.0%} {'CR3' if usable else 'classical'} interval"
+    interval = (
+        f"{found.summary['level']:.0%} {'CR3' if used.kind == 'cr3' else 'classical'} interval"
+    )
     if not drawn or used.df < 1:
         interval = "no interval"
     head, _, r2 = panel_title(found.summary, rows.unit).partition(", R²")
     lines = [head, f"R²{r2}, {interval}" if r2 else interval]
     if held := _held(rows, name):
         lines.append(f"curve at {held}")
+    if level := reference_said(found.summary).removeprefix(", "):
+        lines.append(level)
     axes.set_title("\n".join(lines), fontsize=style.SMALL, color=style.MUTED, linespacing=1.15)
 
 

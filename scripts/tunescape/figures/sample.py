@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescape.figures.style import wording
+from tunescape.figures.style import plain, wording
 from tunescape.tables import read_json, read_table
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Sample:
         response: (rows,), as stated, or the difference to the baseline; nan where not stated.
         owners: (rows,) who published the model; the configuration of a run.
         unit: what a row is, a key of :data:`UNITS`.
+        scale: that of a relative response: the link on whose scale differences were taken.
     """
 
     metric: str
@@ -47,6 +48,7 @@ class Sample:
     response: Array
     owners: NDArray[np.str_]
     unit: str = "model"
+    scale: str = "identity"
 
     @property
     def marked(self) -> NDArray[np.str_]:
@@ -58,6 +60,8 @@ class Sample:
         words = wording(name)
         if self.view == "absolute":
             return words
+        if name == self.metric and self.scale != "identity":
+            return f"{self.scale} {words} − baseline"
         return f"{words} ÷ baseline" if self.codings.get(name) == "log" else f"{words} − baseline"
 
     def is_log(self, name: str) -> bool:
@@ -138,7 +142,8 @@ def read_fitted(
     rows = make_sample(table, "response", summary["view"], codings, baseline)
     # The rows already hold the view's response under its own name.
     response = _numbers(table, "response")
-    rows = replace(rows, metric=summary["metric"], response=response, unit=unit)
+    scale = str(summary.get("scale", "identity"))
+    rows = replace(rows, metric=summary["metric"], response=response, unit=unit, scale=scale)
     if summary["status"] == "not_fitted":
         return FittedSample(rows, None, (), np.empty(0), summary)
     fitted = fit_surface(
@@ -153,6 +158,12 @@ def read_fitted(
     )
     clusters = tuple(str(name) for name in table["cluster"])
     return FittedSample(rows, fitted, clusters, _numbers(table, "residual"), summary)
+
+
+def reference_said(summary: Mapping[str, Any]) -> str:
+    """At which level of each effect a surface is shown, in words; empty without effects."""
+    levels = summary.get("reference_levels") or {}
+    return "".join(f", {wording(name)} {plain(label, 40)}" for name, label in levels.items())
 
 
 def largest_owners(owners: NDArray[np.str_], most: int = 3) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunescape.figures.contour import draw_contour
 from tunescape.figures.correlation import draw_correlation
 from tunescape.figures.coverage import draw_coverage
 from tunescape.figures.design import draw_design
@@ -15,7 +16,7 @@ from tunescape.figures.learning import draw_learning
 from tunescape.figures.regression import draw_regression
 from tunescape.figures.scatter import draw_scatter
 
-REGRESSION_KINDS = ("correlation", "scatter", "regression", "forest")
+REGRESSION_KINDS = ("correlation", "scatter", "regression", "forest", "contour")
 POPULATION_KINDS = ("flow", "coverage")
 EXPERIMENT_KINDS = ("design", "learning")
 
@@ -35,8 +36,8 @@ def draw_analysis(
     Args:
         features: the population's models.
         coefficients, fit, diagnostics: what the regression wrote.
-        outputs: files named ``correlation``, ``scatter``, ``regression`` or ``forest`` with
-            ``.svg`` or ``.png``; what is not named is not drawn.
+        outputs: files named ``correlation``, ``scatter``, ``regression``, ``forest`` or
+            ``contour`` with ``.svg`` or ``.png``; what is not named is not drawn.
         spec: the regression's, ``dpi``, and ``unit`` (``model``; ``run`` for an experiment, whose
             groups are configurations instead of owners).
     """
@@ -49,6 +50,8 @@ def draw_analysis(
         draw_regression(fit, diagnostics, wanted["regression"], spec)
     if "forest" in wanted:
         draw_forest(coefficients, fit, wanted["forest"], spec)
+    if "contour" in wanted:
+        draw_contour(fit, diagnostics, wanted["contour"], spec)
 
 
 def draw_population(

@@ -100,6 +100,12 @@ _WORDS = {
     "matthews_correlation": "Matthews correlation",
     "lr_scheduler_type": "schedule",
     "num_epochs": "epochs",
+    "adam_epsilon": "Adam epsilon",
+    "max_grad_norm": "gradient clipping",
+    "train_size": "training rows",
+    "lora_r": "LoRA rank",
+    "lora_alpha": "LoRA alpha",
+    "lora_dropout": "LoRA dropout",
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

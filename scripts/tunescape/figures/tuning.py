@@ -60,7 +60,7 @@ def draw_half_normal(effects: str | Path, outputs: Paths, metric: str, dpi: int 
     error.
     """
     table = read_table(effects)
-    with style.sheet(style.COLUMN_WIDTH, 2.9) as figure:
+    with style.sheet(style.PAGE_WIDTH, 2.8) as figure:
         axes = figure.add_subplot()
         x = table["half_normal"].to_numpy(dtype=float)
         y = table["absolute"].to_numpy(dtype=float)

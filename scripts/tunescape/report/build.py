@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 from tunescape.report.data import Inputs, read_inputs
 from tunescape.tables import write_text
 
+# A number and its unit stay on one line.
+_UNITS = re.compile(r"(?<=\d) (?=[%±](?!\w))|(?<=±) (?=\d)")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) -> None:
     """Write the report.
 
-    Nothing is loaded when the page is opened: style and drawings are within it, and there is no
-    script. Every text that comes from a table is escaped.
+    Nothing is loaded when the page is opened: style and drawings are within it. Only a tuning study
+    brings a script, which repeats a drawing for readers to explore. Every text that comes from a
+    table is escaped.
 
     Args:
         inputs: paths, or lists of paths where several are said.
@@ -33,12 +37,30 @@ def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) 
               (``.../{experiment}/design.csv``, ``design.json``, ``diagnostics.csv`` of
               ``design.write_design``), ``runs`` (``.../{experiment}/runs.csv`` of
               ``experiments.collect_runs``), ``timings`` (``.../{run_id}/timing.json``);
+            - optional, of published models: ``specification_curves``
+              (``.../{population}/specifications/{metric}/summary.csv``);
+            - optional, of both: ``surfaces``
+              (``.../{population}/{view}/{metric}/surface/{table}.csv`` of
+              ``response.write_surface``), ``tradeoffs``
+              (``.../{population}/{view}/tradeoffs/`` of ``desirability.weigh_metrics``) and
+              ``strategies`` (``.../{population}/strategy.csv`` of ``strategy.map_strategy``);
+            - optional, of a published study: ``findings`` and ``audit`` (of
+              ``audit.audit_tables``), ``claims`` (of ``audit.audit_claims``) and
+              ``claims_source`` (the claims as data);
             - optional, by contrast: ``contrasts``, ``contrast_summaries``
-              (``.../{population}/{experiment}/{metric}/contrast.csv`` and ``contrast.json``).
+              (``.../{population}/{experiment}/{metric}/contrast.csv`` and ``contrast.json``);
+            - optional, by tuning study: ``tuning_tables``, ``tuning_trials``,
+              ``tuning_summaries``, ``tuning_importance`` (``.../{tuning}/FILE`` of
+              ``tuning.results.summarise_study``), ``tuning_effects`` and ``tuning_kept``
+              (``.../{tuning}/{search}/FILE`` of ``tuning.screening.rank_factors``),
+              ``tuning_figures``, ``tuning_exports``;
+            - optional, by LoRA experiment: ``lora_losses``, ``lora_sizes``, ``lora_ranks``,
+              ``lora_summaries`` (``.../{experiment}/lora/FILE`` of ``tuning.lora``).
         out_html: the page.
-        spec: ``title``; ``populations`` and ``experiments`` (names in order); ``coverage``
+        spec: ``title``; ``populations`` and ``experiments`` (names in order); ``tunings`` (name ->
+            ``metric``, ``maximise``, ``factors`` of a tuning study); ``coverage``
             (``min_rows``, ``min_settings``); ``config`` (the whole configuration, shown at the
-            end).
+            end); ``thresholds`` (keys of ``strategy.Thresholds``).
 
     Raises:
         UserError: for tables that are missing or damaged, or a drawing that would load something.
@@ -67,4 +89,4 @@ def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) 
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         sections=sections,
     )
-    write_text(page, out_html)
+    write_text(_UNITS.sub("\u00a0", page), out_html)

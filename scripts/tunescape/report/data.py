@@ -74,8 +74,11 @@ class ReportData:
         populations: names of sets of published models, in the order of the configuration.
         experiments: names of designed experiments, whose runs are analysed as a population.
         figures: (population, view, metric) or (population,) and kind -> SVG file; a contrast is
-            (population, experiment, metric) and ``contrast``.
+            (population, experiment, metric) and ``contrast``, a specification curve (population,
+            metric) and ``specifications``.
         published: population -> published and own coefficients side by side.
+        strategies: population -> statements of the strategy map.
+        specifications: (population, metric) -> counts over the specification curve.
         inputs: every path given, for sections that read their own tables.
     """
 
@@ -90,15 +93,25 @@ class ReportData:
     published: dict[str, pd.DataFrame]
     paper_figures: pd.DataFrame | None
     figures: dict[tuple[tuple[str, ...], str], Path]
+    strategies: dict[str, pd.DataFrame]
+    specifications: dict[tuple[str, str], pd.DataFrame]
     citation: Mapping[str, Any]
 
     def of(self, population: str, view: str = "absolute") -> list[Analysis]:
         """A population's regressions in one view."""
         return [a for a in self.analyses if a.population == population and a.view == view]
 
+    def names(self, population: str) -> list[str]:
+        """Columns that sentences about a population may name: hyperparameters and metrics."""
+        mine = [a for a in self.analyses if a.population == population]
+        factors = [name for a in mine for name in a.summary["factors"]]
+        return list(dict.fromkeys([*factors, *(a.metric for a in mine)]))
+
 
 def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
     """Read the tables of a run; see :func:`tunescape.report.build.write_report`."""
+    import pandas as pd
+
     coefficients = by_place(inputs.get("coefficients", ()))
     named = spec.get("experiments") or [p.parent.name for p in paths(inputs.get("designs", ()))]
     experiments = tuple(dict.fromkeys(named))
@@ -124,8 +137,8 @@ def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
         experiments=experiments,
         analyses=tuple(analyses),
         flow=read_table(_one(inputs, "sample_flow")),
-        coverage=_joined(inputs, "coverage"),
-        chosen=_joined(inputs, "chosen") if "chosen" in inputs else None,
+        coverage=_joined(inputs, "coverage") if populations else pd.DataFrame(),
+        chosen=_joined(inputs, "chosen") if populations and "chosen" in inputs else None,
         published={
             path.parent.name: read_table(path) for path in paths(inputs.get("published", ()))
         },
@@ -133,6 +146,13 @@ def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
             read_table(_one(inputs, "paper_figures")) if "paper_figures" in inputs else None
         ),
         figures=_figures(paths(inputs.get("figures", ()))),
+        strategies={
+            name: read_table(path) for name, path in by_folder(inputs.get("strategies", ())).items()
+        },
+        specifications={
+            (place[0], place[2]): read_table(path)
+            for place, path in by_place(inputs.get("specification_curves", ())).items()
+        },
         citation=_citation(inputs),
     )
 
@@ -173,6 +193,16 @@ def by_place(value: str | Path | Sequence[str | Path]) -> dict[Key, Path]:
     }
 
 
+def by_parent(
+    value: str | Path | Sequence[str | Path], levels: int
+) -> dict[tuple[str, ...], dict[str, Path]]:
+    """Files by place and stem, the place being ``levels`` names above the folder they lie in."""
+    found: dict[tuple[str, ...], dict[str, Path]] = {}
+    for path in paths(value):
+        found.setdefault(path.parts[-2 - levels : -2], {})[path.stem] = path
+    return found
+
+
 def _there(key: Key, coefficients: Mapping[Key, Path], fit: Path) -> bool:
     if key not in coefficients:
         raise UserError("no coefficient table beside this fit", where=str(fit))
@@ -190,6 +220,8 @@ def _figures(files: Sequence[Path]) -> dict[tuple[tuple[str, ...], str], Path]:
             found[(parts[-4], parts[-3], parts[-2]), path.stem] = path
         elif len(parts) >= 4 and parts[-4] == "contrast":
             found[(parts[-3], parts[-2], path.stem), "contrast"] = path
+        elif parts[-2] == "specifications":
+            found[(parts[-3], path.stem), "specifications"] = path
         else:
             found[(parts[-2],), path.stem] = path
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TypeGuard
 
 MISSING = "–"
 MINUS = "−"
@@ -13,7 +14,7 @@ _FIGURE_SPACE = "\u2007"
 _POINT_SPACE = "\u2008"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number (no truth value)."""
     if value is None or isinstance(value, (bool, str)):
         return False
@@ -30,7 +31,7 @@ def significant(value: object, digits: int = 6) -> str:
     """
     if not is_number(value):
         return MISSING
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     if number == 0:
         return "0"
     exponent = math.floor(math.log10(abs(float(f"{number:.{digits - 1}e}"))))
@@ -46,7 +47,7 @@ def printed(value: object) -> str:
     """A number that was read from print, with the digits it has there; 0 was rounded to 0.000."""
     if not is_number(value):
         return MISSING
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     if number == 0:
         return "0.000"
     mantissa, _, power = f"{number:.10g}".partition("e")
@@ -60,20 +61,20 @@ def fixed(value: object, decimals: int = 2) -> str:
     """A number with ``decimals`` places, or a dash."""
     if not is_number(value):
         return MISSING
-    said = f"{float(value):,.{decimals}f}"  # type: ignore[arg-type]
+    said = f"{float(value):,.{decimals}f}"
     return said.replace("-", MINUS) if float(said.replace(",", "")) else said.replace("-", "")
 
 
 def count(value: object) -> str:
     """A whole number with separators, or a dash."""
-    return f"{round(float(value)):,}".replace("-", MINUS) if is_number(value) else MISSING  # type: ignore[arg-type]
+    return f"{round(float(value)):,}".replace("-", MINUS) if is_number(value) else MISSING
 
 
 def percent(value: object) -> str:
     """A fraction as a whole percentage, never 0 % or 100 % for a part."""
     if not is_number(value):
         return MISSING
-    share = 100 * float(value)  # type: ignore[arg-type]
+    share = 100 * float(value)
     if 0 < share < 1:
         return "<1 %"
     if 99 < share < 100:
@@ -85,7 +86,7 @@ def p_value(value: object) -> str:
     """A probability with three places; below 0.001 it says so, and it is never 0."""
     if not is_number(value):
         return MISSING
-    p = float(value)  # type: ignore[arg-type]
+    p = float(value)
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -102,6 +102,11 @@ def _describe(analysis: Analysis, kind: str) -> tuple[str, str]:
             "the diagonal, Spearman above it",
             "n in every cell",
         ),
+        "contour": (
+            f"Fitted {metric} and its standard error over each pair of hyperparameters, the others "
+            f"at their median; points are {analysis.nouns.row}s, the line is their hull",
+            f"n = {n}; {fit}",
+        ),
         "forest": (
             f"Coefficients of {metric} in coded units with classical intervals and intervals "
             f"clustered by {analysis.nouns.cluster}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tunescape.figures.style import wording
 from tunescape.report.data import Analysis
 from tunescape.report.numbers import count, fixed, listed, p_value, percent, plural, significant
+from tunescape.strategy import Thresholds
 
 DOMINANT = 0.5
 """From this share of the rows on, one uploader's habits cannot be told from the hyperparameters."""
@@ -32,16 +34,27 @@ class Verdict:
     error: str = ""
 
 
-def verdict_of_models(population: str, analyses: list[Analysis], tested: str) -> Verdict:
+def thresholds(spec: Mapping[str, Any]) -> Thresholds:
+    """Limits of the grades, as the strategy map was told them."""
+    return Thresholds(**spec.get("thresholds", {}))
+
+
+def verdict_of_models(
+    population: str,
+    analyses: list[Analysis],
+    tested: str,
+    grades: Mapping[tuple[str, str], str] | None = None,
+) -> Verdict:
     """Judge the absolute regressions of one population (the relative ones are the same models).
 
     Args:
         tested: number of tests that the correction is over, in words.
+        grades: (metric, term) -> grade of the strategy map, where there is one.
     """
     fitted = [a for a in analyses if a.fitted]
     if not fitted:
         return _nothing(population, analyses)
-    surviving = [_term(a, row) for a in fitted for row in _survivors(a)]
+    surviving = [_term(a, row, grades or {}) for a in fitted for row in _survivors(a)]
     robust = [a for a in fitted if a.robust]
     useful = [a for a in fitted if _held_out(a) > 0]
     if not robust:
@@ -62,8 +75,12 @@ def verdict_of_models(population: str, analyses: list[Analysis], tested: str) ->
         tuple(_cannot(fitted)),
         tuple(surviving),
         f"Terms with p < 0.05 after Holm’s correction over {tested} tests (absolute view). "
-        "Supported: the surface also predicts uploaders left out better than a mean; fragile: it "
-        "does not.",
+        + (
+            "Grades are those of the strategy map."
+            if grades
+            else "Supported: the surface also predicts uploaders left out better than a mean; "
+            "fragile: it does not."
+        ),
         "CR3",
     )
 
@@ -74,7 +91,7 @@ def verdict_of_runs(experiment: str, analyses: list[Analysis]) -> Verdict:
     if not fitted:
         return _nothing(experiment, analyses)
     tested = [a for a in fitted if a.table["p_holm"].notna().any()]
-    surviving = [_term(a, row) for a in fitted for row in _survivors(a)]
+    surviving = [_term(a, row, {}) for a in fitted for row in _survivors(a)]
     if not tested:
         headline = "The runs leave no error to test an effect with."
     elif not surviving:
@@ -228,8 +245,9 @@ def _survivors(analysis: Analysis) -> list[Any]:
     return [row for _, row in kept.iterrows()]
 
 
-def _term(analysis: Analysis, row: Any) -> dict[str, str]:
+def _term(analysis: Analysis, row: Any, grades: Mapping[tuple[str, str], str]) -> dict[str, str]:
     held = _held_out(analysis)
+    own = "supported" if held > 0 else "fragile"
     return {
         "metric": wording(analysis.metric),
         "term": wording(str(row["term"])),
@@ -237,7 +255,7 @@ def _term(analysis: Analysis, row: Any) -> dict[str, str]:
         "p": p_value(row[f"p_{analysis.error}"]),
         "holm": p_value(row["p_holm"]),
         "held_out": _held_words(analysis),
-        "grade": "supported" if held > 0 else "fragile",
+        "grade": grades.get((analysis.metric, str(row["term"])), own),
     }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tunescape.tables import write_json
 from tunescape.training.engine import Learner
+from tunescape.training.lora import merge_adapter
 from tunescape.training.models import PACKAGE_PREFIX
 
 TOKENIZER_FILES = (
@@ -36,7 +38,8 @@ def save_model(
     Args:
         learner: the trained run.
         spec: canonical specification; ``keep`` is ``metrics`` (nothing), ``head`` (everything
-            but the encoder, one safetensors file) or ``weights`` (a checkpoint).
+            but the encoder, one safetensors file), ``weights`` (a checkpoint, of LoRA the adapter)
+            or ``merged`` (a checkpoint with LoRA's adapter merged into the weights).
         source: folder of the base model, for the tokenizer's files.
         label_names: names of the classes.
         folder: where to save.
@@ -56,7 +59,12 @@ def save_model(
         }
         save_file(head, str(folder / "head.safetensors"), metadata={"format": "pt"})
         return
-    if spec["method"] == "lora":
+    if spec["keep"] == "merged":
+        with TemporaryDirectory() as adapter:
+            _save_adapter(model, state, spec, Path(adapter))
+            write_json(list(label_names), Path(adapter) / "label_names.json")
+            merge_adapter(source, adapter, folder)
+    elif spec["method"] == "lora":
         _save_adapter(model, state, spec, folder)
         write_json(list(label_names), folder / "label_names.json")
     else:

@@ -155,6 +155,8 @@ def load_task(task: Mapping[str, Any], cache_dir: str | Path) -> TaskData:
         split = task["validation_split"]
         checked = _check_rows(_pick_split(splits, split, where), task, split)
         evaluation = _encode_labels(checked, known, f"{where}, split '{split}'")
+    if task["validation_size"] is not None:
+        evaluation = _draw_evaluation(evaluation, task["validation_size"], where)
     if len(np.unique(rows.labels)) < 2:
         raise UserError("the training rows have one class", where=where, expected="at least 2")
     data = TaskData(rows, evaluation, names)
@@ -315,6 +317,15 @@ def _hold_out(rows: Rows, fraction: float) -> tuple[Rows, Rows]:
         raise UserError("one row cannot be split into training and evaluation rows")
     order = np.random.default_rng(HOLDOUT_SEED).permutation(n_rows)
     return rows.take(np.sort(order[n_held:])), rows.take(np.sort(order[:n_held]))
+
+
+def _draw_evaluation(rows: Rows, size: int, where: str) -> Rows:
+    """Some of the evaluation rows, the same ones for every run, in the order of the file."""
+    if size > len(rows):
+        raise UserError(
+            f"validation_size is {size}, but there are {len(rows)} evaluation rows", where=where
+        )
+    return rows.take(subset_index(len(rows), size, HOLDOUT_SEED))
 
 
 def _digest_rows(rows: Rows, names: Sequence[str]) -> npt.NDArray[np.uint64]:

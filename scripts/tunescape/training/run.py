@@ -1,9 +1,9 @@
 """Runs in packs: one process, shared imports, tokens and base weights, one result a run.
 
-A run's files are ``spec.json``, ``metrics.json``, ``history.csv``, ``timing.json`` and the folder
-``model``. All but ``timing.json`` (seconds, examples a second, the device's name) hold the same
-bytes whenever the run is repeated on the same kind of machine. They are made in the work folder
-and appear in the output folder when the run is complete.
+A run's files are ``spec.json``, ``metrics.json``, ``history.csv``, ``timing.json``, the folder
+``model``, and in the store ``predictions.csv``. All but ``timing.json`` (seconds, examples a
+second, the device's name) hold the same bytes whenever the run is repeated on the same kind of
+machine. They are made in the work folder and appear in the output folder when the run is complete.
 
 The work folder is what makes a killed pack cheap: finished runs stay in ``finished`` until the
 whole pack is, and a run in training leaves its state in ``states`` between epochs. Both are keyed
@@ -18,7 +18,8 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,8 @@ logger = logging.getLogger("tunescape.training")
 
 RUN_FILES = ("spec.json", "metrics.json", "history.csv", "timing.json")
 MODEL_FOLDER = "model"
+PREDICTIONS = "predictions.csv"
+"""``label`` and ``prediction`` of each evaluation row, in order; kept in the store."""
 INPUT, TRAINING = "input", "training"
 """What a failed run failed for: its data or model, or what happened in training."""
 HISTORY_COLUMNS = ("epoch", "step", "learning_rate", "train_loss", *METRICS)
@@ -239,7 +242,32 @@ class _Pack:
             groups.setdefault(digest([key, run.spec["eval_strategy"]]), []).append(run)
         for group in groups.values():
             group.sort(key=lambda run: (run.spec["num_epochs"], run.spec["keep"]))
-            self._train_group(group, device)
+            with self._claimed(group) as unfinished:
+                self._train_group(unfinished, device)
+
+    @contextmanager
+    def _claimed(self, group: list[_Run]) -> Iterator[list[_Run]]:
+        """Hold the runs of a group against other processes; yields those still unfinished.
+
+        A process whose workflow was killed goes on training. What it trains is waited for, and
+        not trained a second time. A lock ends with its process.
+        """
+        from filelock import FileLock
+
+        with ExitStack() as held:
+            for token in sorted(self.token(run.spec) for run in group):
+                path = self.work / "locks" / f"{token}.lock"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(NotImplementedError):  # The file system has no locks.
+                    held.enter_context(FileLock(path))
+            unfinished = []
+            for run in group:
+                if _is_settled(self._finished(run)):
+                    self._publish(run)
+                    self._progress.advance(run.cost, f"run {run.run_id}: finished meanwhile")
+                else:
+                    unfinished.append(run)
+            yield unfinished
 
     # One trajectory ---------------------------------------------------------------------------
 
@@ -248,6 +276,8 @@ class _Pack:
         from tunescape.training.engine import RunFailed
 
         left = list(group)
+        if not left:
+            return
         trajectory = None
         try:
             trajectory = _Trajectory(self, group[0].spec, device)
@@ -335,13 +365,7 @@ class _Trajectory:
         self._pack, self._spec, self._device = pack, spec, device
         self._folder = models.locate(spec["model"])
         task = pack.task(spec, self._folder)
-        index = data.subset_index(len(task.train), spec["train_size"], spec["seed"])
-        self._train = task.train.take(index)
-        if len(np.unique(self._train.labels)) < 2:
-            raise UserError(
-                f"the {len(index)} training rows of seed {spec['seed']} have one class",
-                fix="raise train_size",
-            )
+        self._train = _training_rows(task.train, spec)
         self._task = task
         self._clock = _Clock()
         self._history: list[dict[str, Any]] = []
@@ -488,6 +512,7 @@ class _Trajectory:
             _write_outputs(folder, run.spec, metrics, history, timing)
             card = model_card(run.spec, metrics, history, total)
             write_text(card, folder / MODEL_FOLDER / "README.md")
+            _write_predictions(self._task, evaluation, folder / PREDICTIONS)
             save_model(
                 learner, run.spec, self._folder, self._task.label_names, folder / MODEL_FOLDER
             )
@@ -577,6 +602,23 @@ class _Trajectory:
         return True
 
 
+def _training_rows(rows: data.Tokens, spec: Mapping[str, Any]) -> data.Tokens:
+    """The rows of a run; that a run cannot have them is its own failure, not the data set's."""
+    from tunescape.training.engine import RunFailed
+
+    try:
+        index = data.subset_index(len(rows), spec["train_size"], spec["seed"])
+    except UserError as error:
+        raise RunFailed(str(error)) from error
+    chosen = rows.take(index)
+    if len(np.unique(chosen.labels)) < 2:
+        raise RunFailed(
+            f"the {len(index)} training rows of seed {spec['seed']} have one class. "
+            "Raise train_size"
+        )
+    return chosen
+
+
 def _trained(learner: Learner) -> list[torch.nn.Parameter]:
     return [parameter for parameter in learner.model.parameters() if parameter.requires_grad]
 
@@ -657,6 +699,18 @@ def _write_outputs(
         for row in history
     ]
     write_text("\n".join(lines) + "\n", folder / "history.csv")
+
+
+def _write_predictions(task: data.TokenisedTask, evaluation: Evaluation, path: Path) -> None:
+    import csv
+    import io
+
+    names, text = task.label_names, io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("label", "prediction"))
+    pairs = zip(task.evaluation.labels, evaluation.predicted, strict=True)
+    rows.writerows((names[label], names[predicted]) for label, predicted in pairs)
+    write_text(text.getvalue(), path)
 
 
 def copy_outputs(folder: Path, out: Path) -> None:

@@ -10,6 +10,7 @@ A specification is a plain dict of builtins (it can be a Snakemake parameter and
     ``name``; ``dataset``, ``subset``, ``revision`` (Hub) or ``files`` (split -> list of local
     files); ``text`` (one or two column names), ``label``; ``train_split``, ``validation_split``
     or ``holdout`` (fraction of the training rows, drawn with seed 0 whatever the run's seed);
+    ``validation_size`` (so many of the evaluation rows, drawn likewise; all unless stated);
     ``data_digest`` (of the local files' bytes, or of the rows of a Hub data set).
 hyperparameters
     flat, under the names of ``transformers.TrainingArguments`` where it has them: see
@@ -37,7 +38,7 @@ SCHEMA = 1
 SCHEDULES = ("linear", "cosine", "constant", "wsd")
 METHODS = ("full", "lora")
 PRECISIONS = ("auto", "fp32", "bf16")
-KEEPS = ("metrics", "head", "weights")
+KEEPS = ("metrics", "head", "weights", "merged")
 EVAL_STRATEGIES = ("epoch", "end")
 FILE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 OUTPUT_KEYS = ("keep", "eval_strategy")
@@ -55,6 +56,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "train_split": "train",
     "validation_split": None,
     "holdout": None,
+    "validation_size": None,
     "data_digest": None,
 }
 
@@ -141,7 +143,7 @@ HYPERPARAMETERS: dict[str, Field] = {
     ),
     "seed": Field(42, _integer(0, 2**32 - 1), "a whole number from 0 to 4294967295"),
     "precision": Field("auto", _choice(PRECISIONS), "auto, fp32 or bf16"),
-    "keep": Field("metrics", _choice(KEEPS), "metrics, head or weights"),
+    "keep": Field("metrics", _choice(KEEPS), "metrics, head, weights or merged"),
     "eval_strategy": Field("epoch", _choice(EVAL_STRATEGIES), "epoch or end"),
 }
 
@@ -191,6 +193,12 @@ def _check_together(spec: dict[str, Any], where: str) -> None:
         raise UserError("both warmup_steps and warmup_ratio are given", where=where, fix="keep one")
     if spec["schedule"] != "wsd":
         spec["decay_ratio"] = HYPERPARAMETERS["decay_ratio"].default
+    if spec["keep"] == "merged" and spec["method"] != "lora":
+        raise UserError(
+            "keep is 'merged', but method is 'full': there is no adapter to merge",
+            where=where,
+            fix="set keep: weights",
+        )
     if spec["method"] == "lora":
         for key, default in LORA_DEFAULTS.items():
             spec[key] = default if spec[key] is None else spec[key]
@@ -244,6 +252,11 @@ def _normalise_task(raw: Any, where: str) -> dict[str, Any]:
     if (task["dataset"] is None) == (task["files"] is None):
         raise UserError("exactly one of 'dataset' and 'files' is needed", where=where)
     task["files"] = _normalise_files(task["files"], where)
+    if task["validation_size"] is not None:
+        whole = Field(None, _integer(1), "a whole number of at least 1")
+        task["validation_size"] = _convert(
+            whole, task["validation_size"], f"{where}.validation_size"
+        )
     if task["holdout"] is not None and task["validation_split"] is not None:
         raise UserError(
             "both 'holdout' and 'validation_split' are given", where=where, fix="keep one"
@@ -332,6 +345,8 @@ def identity(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a canonical specification that can change a metric."""
     kept = {key: value for key, value in spec.items() if key not in OUTPUT_KEYS}
     task = {key: value for key, value in spec["task"].items() if key != "name"}
+    if task["validation_size"] is None:
+        del task["validation_size"]
     if task["data_digest"] and task["files"]:
         del task["files"]
     model = dict(spec["model"])

@@ -6,7 +6,7 @@ torch, device). A changed design trains what the store lacks and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,29 @@ def train_share(
 ) -> None:
     """Train one pack of an experiment's runs into the store.
 
+    Args:
+        specs_dir: folder of canonical specifications.
+        out_ledger, work_dir, spec: see :func:`train_specs`.
+
+    Raises:
+        UserError: see :func:`train_specs`.
+    """
+    train_specs(read_specs(specs_dir), out_ledger, work_dir, spec)
+
+
+def train_specs(
+    listed: Sequence[Mapping[str, Any]],
+    out_ledger: str | Path,
+    work_dir: str | Path,
+    spec: Mapping[str, Any],
+) -> None:
+    """Train one pack of some runs into the store.
+
     A run that fails is kept with its reason, and the others are unharmed. When no run of the pack
     got as far as training, it is the model or the data set that is wrong: an error.
 
     Args:
-        specs_dir: folder of canonical specifications.
+        listed: canonical specifications of all packs.
         out_ledger: text file that says only that the pack is done: it stays the same bytes when
             runs are added, so that runs published before need not be published again.
         work_dir: folder for caches, states of interrupted runs and the store.
@@ -46,8 +64,8 @@ def train_share(
     Raises:
         UserError: no such device, or a model or data set that no run of the pack can use.
     """
-    specs = {run_id(one): one for one in read_specs(specs_dir)}
-    packs = make_packs(list(specs.values()), int(spec["packs"]))
+    specs = {run_id(one): one for one in listed}
+    packs = make_packs(list(specs.values()), int(spec["packs"])) if specs else []
     pack = int(spec["pack"])
     if pack < len(packs):
         options = PackOptions(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tunescape.digests import digest
 from tunescape.errors import UserError
 from tunescape.factors import SIGNIFICANT_DIGITS, DesignFactor, Value
-from tunescape.tuning.study import Search, TuningStudy, round_plan
+from tunescape.tuning.study import DEFAULT_EPOCHS, Search, TuningStudy, round_plan
 from tunescape.tuning.trials import Proposal, Trial, free_seed, settings_key
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Sampling:
     Attributes:
         sampler: ``tpe``, ``gp`` (Gaussian process) or ``random``.
         seed: of the search.
-        startup: trials before the model is used; by default a quarter of the trials, at least 4
-            and at most 10.
+        startup: finished trials before the model is used; no share of the budget, so that a
+            larger budget continues the search.
     """
 
     sampler: str = "tpe"
@@ -297,19 +297,17 @@ def _one_thread() -> None:
 def sampling_of(study: TuningStudy, search: Search) -> Sampling:
     """How a search of a study samples; warm and cold starts share the seed."""
     options = search.options
-    trials = int(options["trials"])
-    startup = options["startup"]
     return Sampling(
         sampler=str(options["sampler"]),
         seed=int(options["seed"]) + search.repeat - 1,
         maximise=study.maximise,
-        startup=min(10, max(4, trials // 4)) if startup is None else int(startup),
+        startup=int(options["startup"]),
     )
 
 
 def observe(study: TuningStudy, trials: Sequence[Trial]) -> list[Observation]:
     """Trials as observations; those that a longer run continues are left out."""
-    full = float(study.shared.get("num_epochs", 3))
+    full = float(study.shared.get("num_epochs", DEFAULT_EPOCHS))
     promoted = {(trial.search, trial.parent) for trial in trials if trial.parent}
     found = []
     for trial in trials:
@@ -346,7 +344,7 @@ def propose_trials(
         warm: observations that warm the sampler (see `priors`).
         starts: points that are tried first.
     """
-    epochs = float(study.shared.get("num_epochs", 3))
+    epochs = float(study.shared.get("num_epochs", DEFAULT_EPOCHS))
     plan = round_plan(search.options, epochs)
     asking, rung, length, count = plan[round_number - 1]
     if rung:
@@ -369,7 +367,7 @@ def propose_trials(
 
 
 def _length(study: TuningStudy, epochs: float) -> dict[str, Any]:
-    full = float(study.shared.get("num_epochs", 3))
+    full = float(study.shared.get("num_epochs", DEFAULT_EPOCHS))
     return {} if epochs == full or "num_epochs" in study.baseline else {"num_epochs": epochs}
 
 

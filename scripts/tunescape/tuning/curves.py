@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tunescape.tuning.rounds import complete_trials
 from tunescape.tuning.selection import mean_interval
 from tunescape.tuning.study import Search, TuningStudy
-from tunescape.tuning.trials import Trial
+from tunescape.tuning.trials import Trial, complete_trials
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,9 +22,8 @@ from tunescape.factors import DesignFactor, Value
 from tunescape.tables import write_table, write_text
 from tunescape.tuning.bayes import Observation, frozen_trials
 from tunescape.tuning.curves import bounds_of
-from tunescape.tuning.rounds import read_kept
-from tunescape.tuning.study import Search, TuningStudy, read_study
-from tunescape.tuning.trials import Trial, read_trials
+from tunescape.tuning.study import DEFAULT_EPOCHS, Search, TuningStudy, read_study
+from tunescape.tuning.trials import Trial, read_kept, read_trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +97,7 @@ def write_journal(
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    full = float(study.shared.get("num_epochs", 3))
+    full = float(study.shared.get("num_epochs", DEFAULT_EPOCHS))
     promoted = {trial.parent for trial in trials if trial.parent}
     observations = [
         Observation(

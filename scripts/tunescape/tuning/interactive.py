@@ -91,7 +91,7 @@ def parallel_snippet(data: Mapping[str, Any], identifier: str = "parallel") -> s
     return _TEMPLATE.replace("@ID@", identifier).replace("@LABEL@", label).replace("@DATA@", text)
 
 
-_TEMPLATE = """<div class="parallel" id="@ID@">
+_TEMPLATE = """<div class="parallel small" id="@ID@" hidden>
 <p><label><input type="checkbox" checked> one line a setting (mean over its seeds)</label>
 <label>stage <select><option value="">all</option></select></label> <output></output></p>
 <svg role="img" aria-label="@LABEL@" viewBox="0 0 860 320" width="100%"></svg>
@@ -99,6 +99,7 @@ _TEMPLATE = """<div class="parallel" id="@ID@">
 <script>
 (() => {
   const root = document.getElementById("@ID@"), svg = root.querySelector("svg");
+  root.hidden = false;
   const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
   const fold = root.querySelector("input"), stage = root.querySelector("select");
   const said = root.querySelector("output"), brushes = new Map();
@@ -126,10 +127,6 @@ _TEMPLATE = """<div class="parallel" id="@ID@">
       return {...g[0], n: g.length, values: [...g[0].values.slice(0, -1), mean]};
     });
   };
-  const mix = t => {
-    const a = [193, 200, 206], b = [0, 80, 127];
-    return "rgb(" + a.map((x, i) => Math.round(x + (b[i] - x) * t)).join(",") + ")";
-  };
   const make = (name, attributes, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const key in attributes) node.setAttribute(key, attributes[key]);
@@ -153,8 +150,9 @@ _TEMPLATE = """<div class="parallel" id="@ID@">
       count += inside;
       const points = r.values.map((v, k) => left + k * step + "," + y(scales[k].place(v)));
       const line = make("polyline", {points: points.join(" "), fill: "none",
-        stroke: inside ? mix(good(r)) : "#8886", "stroke-width": inside ? 1.5 : 0.5,
-        "stroke-opacity": inside ? 0.35 + 0.65 * good(r) : 0.3});
+        style: "stroke: " + (inside ? "var(--accent, #005a8c)" : "currentColor"),
+        "stroke-width": inside ? 0.8 + good(r) : 0.5,
+        "stroke-opacity": inside ? 0.2 + 0.8 * good(r) : 0.15});
       line.append(make("title", {}, r.search + (r.n > 1 ? ", mean of " + r.n + " seeds" :
         ", seed " + r.seed) + "\\n" +
         data.axes.map((a, k) => a.said + " " + short(r.values[k])).join("\\n")));

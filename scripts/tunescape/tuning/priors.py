@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 
 POOL = 512
 TAIL = 0.05
+FULL_WEIGHT = 20
+"""Made-up trials that a mined surface of weight 1 enters a search with."""
 
 
 # Earlier stages ---------------------------------------------------------------------------------
@@ -181,7 +183,6 @@ def hub_prior(
     factors: Sequence[DesignFactor],
     fixed: Mapping[str, Any],
     *,
-    trials: int,
     parallel: int,
     weight: float,
     maximise: bool,
@@ -193,9 +194,10 @@ def hub_prior(
         mined: see `read_surface`; a reason instead gives a prior that says nothing.
         factors: of the search.
         fixed: hyperparameters that the search does not vary, for the surface's other factors.
-        trials, parallel: of the search: ``weight`` of the trials is the number of made-up ones,
-            ``weight`` of the first round the number of starting points (at least one).
-        weight: 0 (ignore) to 1; ranges move that part of the way to where the models lie.
+        parallel: of the search: ``weight`` of a round is the number of starting points (at least
+            one).
+        weight: 0 (ignore) to 1; ranges move that part of the way to where the models lie, and
+            that part of :data:`FULL_WEIGHT` is the number of made-up trials (at least two).
         seed: of the points.
 
     Raises:
@@ -231,12 +233,12 @@ def hub_prior(
         for i, point in enumerate(full)
         if all(mined.ranges[n][0] <= point[n] <= mined.ranges[n][1] for n in shared)
     ]
-    if len(inside) < max(2, round(weight * trials)):
+    made_up = max(2, round(weight * FULL_WEIGHT))
+    if len(inside) < made_up:
         reason = "the search's ranges lie outside those of the published models"
         return _nothing(chosen, weight, maximise, reason)
     predicted = mined.predict([full[i] for i in inside]) * (1.0 if maximise else -1.0)
     order = [inside[int(i)] for i in np.argsort(predicted, kind="stable")]
-    made_up = max(2, round(weight * trials))
     spaced = np.linspace(0, len(order) - 1, made_up).round().astype(int)
     best = [points[i] for i in order[::-1]]
     starts = _spread(narrowed, best, max(1, round(weight * parallel)))
@@ -329,7 +331,6 @@ def search_prior(
         "no mined surface was given" if mined is None else mined,
         chosen,
         {**study.shared, **study.baseline},
-        trials=int(search.options["trials"]),
         parallel=int(search.options["parallel"]),
         weight=float(search.options["weight"]),
         maximise=study.maximise,

@@ -14,15 +14,13 @@ from tunescape.errors import UserError
 from tunescape.factors import Value
 from tunescape.tables import read_table, write_json, write_table
 from tunescape.tuning import selection
-from tunescape.tuning.curves import budget_curves, compare_starts
+from tunescape.tuning.curves import bounds_of, budget_curves, compare_starts
 from tunescape.tuning.grid import Setting, best_setting, by_setting
-from tunescape.tuning.rounds import complete_trials
 from tunescape.tuning.screening import replicate_noise
-from tunescape.tuning.study import TuningStudy, read_study
+from tunescape.tuning.study import TuningStudy, read_study, trial_folder
 from tunescape.tuning.trials import (
-    PREDICTIONS,
-    RUN,
     Trial,
+    complete_trials,
     read_trials,
     require_finished,
     settings_key,
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Bools = NDArray[np.bool_]
+
+PREDICTIONS = "predictions.csv"
 
 RESULT_COLUMNS: dict[str, str] = {
     "candidate": "str",
@@ -206,6 +206,7 @@ def _row(
     own = _seeds(fresh, best.settings)
     reference = _seeds(fresh, base.settings)
     confirmed = selection.mean_interval(list(own.values())) if own else (nan, nan, nan)
+    least, most = bounds_of(study.metric)
     gain = found_gain(study, best, base, root)
     again = None
     shared = sorted(own.keys() & reference.keys())
@@ -224,16 +225,16 @@ def _row(
         "correction": corrected.statement if corrected else "",
         "seeds": len(own),
         "confirmed": confirmed[0],
-        "confirmed_low": confirmed[1],
-        "confirmed_high": confirmed[2],
+        "confirmed_low": max(confirmed[1], least),
+        "confirmed_high": min(confirmed[2], most),
         "gain": best.mean - base.mean,
         "gain_examples": gain.examples if gain else nan,
         "gain_low": gain.low if gain else nan,
         "gain_high": gain.high if gain else nan,
         "gain_method": gain.method if gain else "",
         "confirmed_examples": again.examples if again else nan,
-        "confirmed_examples_low": again.low if again else nan,
-        "confirmed_examples_high": again.high if again else nan,
+        "confirmed_examples_low": max(again.low, -again.rows) if again else nan,
+        "confirmed_examples_high": min(again.high, again.rows) if again else nan,
         "n_eval": float(n_eval) if n_eval else nan,
         "settings": ", ".join(f"{k} {_short(v)}" for k, v in best.settings.items()),
         **best.settings,
@@ -281,13 +282,18 @@ def read_correct(root: str | Path, trial: Trial) -> Bools | None:
     The file has one line a row, in the evaluation set's order, with the columns ``label`` and
     ``prediction``. ``None`` when there is none.
     """
-    path = Path(root) / trial.search / trial.place / RUN / PREDICTIONS
+    path = run_folder(root, trial) / PREDICTIONS
     if not path.is_file():
         return None
     table = read_table(path)
     if not {"label", "prediction"} <= set(table.columns):
         raise UserError("no such columns", where=str(path), expected="label, prediction")
     return np.asarray(table["label"].astype(str) == table["prediction"].astype(str), dtype=bool)
+
+
+def run_folder(root: str | Path, trial: Trial) -> Path:
+    """Where a trial's run lies."""
+    return trial_folder(root, trial.search, trial.round, trial.number)
 
 
 def correct_selection(
@@ -384,7 +390,7 @@ def best_history(
     parts, seen = [], set()
     for trial in complete_trials(study, trials):
         same = all(trial.settings[f.name] == best[f.name] for f in study.factors)
-        path = Path(root) / trial.search / trial.place / RUN / "history.csv"
+        path = run_folder(root, trial) / "history.csv"
         if not same or trial.run_id in seen or not path.is_file():
             continue
         seen.add(trial.run_id)

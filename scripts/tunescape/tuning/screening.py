@@ -160,14 +160,22 @@ def permutation_p(design: Array, response: Array, seed: int = 0) -> Array:
         design: (runs, factors) coded settings.
         response: (runs,).
     """
-    x = np.column_stack([np.ones(len(design)), design])
-    inverse = np.linalg.pinv(x)[1:]
+    inverse = np.linalg.pinv(_with_mean(design))[1:]
     seen = np.abs(inverse @ response)
     rng = np.random.default_rng(seed)
     shuffled = np.stack([rng.permutation(response) for _ in range(PERMUTATIONS)], axis=1)
     largest = np.abs(inverse @ shuffled).max(axis=0)
     beyond = (largest[None, :] >= seen[:, None] - 1e-12).sum(axis=1)
     return np.asarray((beyond + 1) / (PERMUTATIONS + 1), dtype=float)
+
+
+def _with_mean(coded: Array) -> Array:
+    """Design matrix (runs, 1 + factors) of coded settings."""
+    from tunescape.surface import Factor, design_matrix, polynomial_terms
+
+    names = [str(i) for i in range(coded.shape[1])]
+    values = dict(zip(names, coded.T, strict=True))
+    return design_matrix(values, [Factor(name) for name in names], polynomial_terms(names, 1))
 
 
 # Effects ----------------------------------------------------------------------------------------
@@ -323,10 +331,9 @@ def _main_effects(
         raise UserError(f"{', '.join(named)} has names for levels", where="screen", fix="use ofat")
     coded = _coded(factors, settings)
     apart = np.array([dict(point) == dict(baseline) for point in settings])
-    columns = [np.ones(len(y)), *coded.T]
+    x = _with_mean(coded)
     if apart.any() and not apart.all():
-        columns.append(apart.astype(float))
-    x = np.column_stack(columns)
+        x = np.column_stack([x, apart.astype(float)])
     if np.linalg.matrix_rank(x) < x.shape[1]:
         x = x[:, : 1 + len(factors)]
     if np.linalg.matrix_rank(x) < x.shape[1]:

@@ -52,7 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "prior": "none",
         "weight": 0.25,
         "repeats": 1,
-        "startup": None,
+        "startup": 5,
         "ranges": {},
         "factors": "kept",
         "pruning": None,
@@ -78,6 +78,9 @@ STUDY_KEYS = (
     "name", "task", "model", "method", "factors", "fixed", "seeds", "train_size", "keep", "stages",
     "metric", "code",
 )  # fmt: skip
+DEFAULT_EPOCHS = 3
+"""Of a run that states none (as in `training.runspec`)."""
+
 MAX_TRIALS = 2000
 MAX_GRID = 2000
 
@@ -89,6 +92,7 @@ class Search:
     Attributes:
         name: its folder below the experiment's.
         stage, kind: the stage's name, and its kind (a key of :data:`OPTIONS`).
+        place: of the stage in the study's list, from 0.
         arm: ``warm`` or ``cold`` where a warm start is held against a cold one.
         repeat: 1, 2, ... of a search that is repeated over seeds.
         rounds: most trials of each round.
@@ -99,6 +103,7 @@ class Search:
     name: str
     stage: str
     kind: str
+    place: int
     arm: Arm
     repeat: int
     rounds: tuple[int, ...]
@@ -178,8 +183,39 @@ class TuningStudy:
 
 
 def trial_folder(root: str | Path, search: str, round_number: int, trial: int) -> Path:
-    """A trial's place (rounds and trials count from 1); its run lies in ``run`` below."""
+    """Where a trial's run lies (rounds and trials count from 1)."""
     return Path(root) / search / f"round-{round_number}" / f"trial-{trial}"
+
+
+def round_file(root: str | Path, search: str, round_number: int) -> Path:
+    """Where the proposals of a round lie, beside the folder of its trials."""
+    return Path(root) / search / f"round-{round_number}.json"
+
+
+def study_until(
+    spec: Mapping[str, Any], search: Search, round_number: int | None = None
+) -> dict[str, Any]:
+    """The part of a study that a search, or its rounds up to one, depend on.
+
+    Later stages are left out, and so is what a larger budget or more repetitions would add: the
+    proposals of a round are the same, and are the same file, when a study is continued.
+
+    Args:
+        spec: the study (see :func:`read_study`).
+        search: one of its searches.
+        round_number: the last round that counts; all by default.
+    """
+    stages = [dict(stage) for stage in spec["stages"][: search.place + 1]]
+    own = dict(stages[-1][search.kind] or {})
+    if int(own.get("repeats", 1)) > 1:
+        own["repeats"] = max(2, search.repeat)
+    if search.kind == "bayes" and round_number is not None:
+        epochs = float(dict(spec.get("fixed") or {}).get("num_epochs", DEFAULT_EPOCHS))
+        asking = round_plan(search.options, epochs)[round_number - 1][0]
+        most = int(search.options["trials"])
+        own["trials"] = min(most, asking * int(search.options["parallel"]))
+    stages[-1] = {search.kind: own}
+    return {**spec, "stages": stages}
 
 
 def read_study(spec: Mapping[str, Any], where: str | None = None) -> TuningStudy:
@@ -263,7 +299,9 @@ def _searches(study: TuningStudy, raw: Any, where: str) -> list[Search]:
             for arm in arms:
                 own = name if arm == "only" else f"{name}-{arm}"
                 own += f"-s{repeat}" if repeats > 1 else ""
-                found.append(Search(own, name, str(kind), arm, repeat, rounds, options, reads))
+                found.append(
+                    Search(own, name, str(kind), index, arm, repeat, rounds, options, reads)
+                )
     return found
 
 
@@ -386,7 +424,7 @@ def _rounds(
             raise UserError(f"{most} combinations", where=where, expected=f"at most {MAX_GRID}")
         return (most * len(options["seeds"] or study.seeds[:1]),)
     if kind == "bayes":
-        epochs = study.shared.get("num_epochs", 3)
+        epochs = study.shared.get("num_epochs", DEFAULT_EPOCHS)
         if options["pruning"] and "num_epochs" in study.baseline:
             raise UserError(
                 "pruning needs a fixed number of epochs", where=where, fix="fix num_epochs"

@@ -1,4 +1,4 @@
-"""Trials on disk: what was proposed (``spec.json``) and what its run gave (``run/``)."""
+"""Trials on disk: what rounds propose (``round-R.json``), what runs gave (``round-R/trial-I``)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from tunescape.digests import canonical_json
 from tunescape.errors import UserError
 from tunescape.factors import Value
 from tunescape.tables import read_json, write_json
-from tunescape.tuning.study import Search, TuningStudy, trial_folder
+from tunescape.tuning.study import (
+    DEFAULT_EPOCHS,
+    Search,
+    TuningStudy,
+    round_file,
+    trial_folder,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
 EMPTY = "empty"
-RUN = "run"
-PREDICTIONS = "predictions.csv"
+KEPT = "kept.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Trial:
     Attributes:
         search, round, number: its place.
         run_id, configuration: ids of its specification, with and without the seed.
-        status: ``ok``, ``failed``, ``pending`` (no result yet) or ``empty`` (not needed).
+        status: ``ok``, ``failed`` or ``pending`` (no result yet).
         value: the tuned metric; None unless ok.
         history: (epoch, value) of every evaluation of the metric.
         metrics: content of metrics.json.
@@ -91,27 +95,23 @@ def run_spec(study: TuningStudy, proposal: Proposal, where: str) -> dict[str, An
     return runspec.complete(raw, where)
 
 
-def write_proposals(
+def proposed_trials(
     study: TuningStudy,
     search: Search,
     round_number: int,
     proposals: Sequence[Proposal],
-    root: str | Path,
     earlier: Sequence[Trial] = (),
     reason: str = "not needed",
-) -> list[Path]:
-    """Write the ``spec.json`` of every trial of a round; places left over are empty.
-
-    A file is rewritten only when its bytes change, so that an unchanged proposal retrains nothing.
+) -> list[dict[str, Any]]:
+    """The trials of a round as plain data, one a place; places left over are empty.
 
     Args:
         proposals: at most as many as the round can have.
-        earlier: trials with a result; one of the same run is named as ``same_as``, so that its
-            files are taken over instead of training again.
+        earlier: trials with a result; one of the same run is named as ``same_as``.
         reason: why places are left empty.
 
-    Returns:
-        The files, in the order of the trials.
+    Raises:
+        UserError: more proposals than places, or a setting that no run can have.
     """
     from tunescape.training import runspec
 
@@ -123,40 +123,33 @@ def write_proposals(
             expected=f"at most {capacity}",
         )
     known = {t.run_id: f"{t.search}/{t.place}" for t in reversed(earlier) if t.status == "ok"}
-    paths = []
-    for number in range(1, capacity + 1):
-        content: dict[str, Any] = {
-            "schema": SCHEMA,
-            "experiment": study.name,
-            "search": search.name,
-            "round": round_number,
-            "trial": number,
-        }
-        if number <= len(proposals):
-            proposal = proposals[number - 1]
-            spec = run_spec(study, proposal, f"{study.name}.{search.name}")
-            run = runspec.run_id(spec)
-            content |= {
+    found: list[dict[str, Any]] = []
+    for number, proposal in enumerate(proposals, start=1):
+        spec = run_spec(study, proposal, f"{study.name}.{search.name}")
+        run = runspec.run_id(spec)
+        found.append(
+            {
+                "trial": number,
                 "kind": proposal.kind,
                 "settings": dict(proposal.settings),
                 "seed": proposal.seed,
                 "run_id": run,
                 "configuration": configuration_id(spec),
                 "parent": proposal.parent,
-                "partial": bool(proposal.overrides),
                 "same_as": known.get(run),
                 "spec": spec,
             }
-            known.setdefault(run, f"{search.name}/round-{round_number}/trial-{number}")
-        else:
-            content |= {"kind": EMPTY, "reason": reason, "spec": None}
-        path = trial_folder(root, search.name, round_number, number) / "spec.json"
-        _write_changed(content, path)
-        paths.append(path)
-    return paths
+        )
+        known.setdefault(run, f"{search.name}/round-{round_number}/trial-{number}")
+    return found + [
+        {"trial": number, "kind": EMPTY, "reason": reason, "spec": None}
+        for number in range(len(proposals) + 1, capacity + 1)
+    ]
 
 
-def _write_changed(content: Mapping[str, Any], path: Path) -> None:
+def write_round(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write a round's proposals; a file that says the same already is left as it is."""
+    path = Path(path)
     if path.is_file():
         try:
             if canonical_json(read_json(path)) == canonical_json(dict(content)):
@@ -166,17 +159,24 @@ def _write_changed(content: Mapping[str, Any], path: Path) -> None:
     write_json(dict(content), path)
 
 
-def read_trial(folder: str | Path, metric: str) -> Trial:
+def read_round(path: str | Path) -> list[dict[str, Any]]:
+    """The trials that a round's file proposes, without its empty places."""
+    return [one for one in read_json(path)["trials"] if one["spec"] is not None]
+
+
+def read_trial(
+    proposed: Mapping[str, Any], search: str, round_number: int, folder: str | Path, metric: str
+) -> Trial:
     """One trial, with its result when it has one.
 
-    Raises:
-        UserError: no proposal, or a run that is not the proposed one.
+    Args:
+        proposed: of :func:`read_round`.
+        search, round_number: its place.
+        folder: of its run.
+        metric: the tuned one.
     """
     folder = Path(folder)
-    proposed = read_json(folder / "spec.json")
-    place = (str(proposed["search"]), int(proposed["round"]), int(proposed["trial"]))
-    if proposed["spec"] is None:
-        return Trial(*place, EMPTY, {}, 0, "", "", EMPTY)
+    place = (search, round_number, int(proposed["trial"]))
     known = {
         "kind": proposed["kind"],
         "settings": proposed["settings"],
@@ -187,7 +187,7 @@ def read_trial(folder: str | Path, metric: str) -> Trial:
         "parent": proposed["parent"],
         "same_as": proposed["same_as"],
     }
-    path = folder / RUN / "metrics.json"
+    path = folder / "metrics.json"
     if not path.is_file():
         return Trial(*place, status="pending", **known)
     metrics = read_json(path)
@@ -197,7 +197,7 @@ def read_trial(folder: str | Path, metric: str) -> Trial:
     value = metrics.get(metric)
     if metrics.get("status", "ok") != "ok" or value is None or not math.isfinite(value):
         return Trial(*place, status="failed", metrics=metrics, **known)
-    history = tuple(_history(folder / RUN / "history.csv", metric))
+    history = tuple(_history(folder / "history.csv", metric))
     return Trial(*place, status="ok", value=float(value), history=history, metrics=metrics, **known)
 
 
@@ -221,7 +221,7 @@ def read_trials(
     searches: Sequence[str] | None = None,
     rounds: Mapping[str, int] | None = None,
 ) -> list[Trial]:
-    """Trials of some searches, by search, round and number; empty ones are left out.
+    """Trials of some searches, by search, round and number, without empty places.
 
     Args:
         root: the experiment's folder.
@@ -231,14 +231,31 @@ def read_trials(
     names = [search.name for search in study.searches] if searches is None else list(searches)
     found = []
     for name in names:
-        search = study.search(name)
-        last = (rounds or {}).get(name, len(search.rounds))
-        for number in range(1, last + 1):
-            for trial in range(1, search.rounds[number - 1] + 1):
-                folder = trial_folder(root, name, number, trial)
-                if (folder / "spec.json").is_file():
-                    found.append(read_trial(folder, study.metric))
-    return [trial for trial in found if trial.status != EMPTY]
+        for number in range(1, (rounds or {}).get(name, len(study.search(name).rounds)) + 1):
+            path = round_file(root, name, number)
+            for one in read_round(path) if path.is_file() else ():
+                folder = trial_folder(root, name, number, int(one["trial"]))
+                found.append(read_trial(one, name, number, folder, study.metric))
+    return found
+
+
+def read_kept(study: TuningStudy, search: Search, root: str | Path) -> tuple[str, ...] | None:
+    """Factors that the screening before a search kept; None where there is none."""
+    screen = study.screen_before(search)
+    if screen is None:
+        return None
+    return tuple(read_json(Path(root) / screen.name / KEPT)["kept"])
+
+
+def complete_trials(study: TuningStudy, trials: Sequence[Trial]) -> list[Trial]:
+    """Trials that ended well at their full length."""
+    full = float(study.shared.get("num_epochs", DEFAULT_EPOCHS))
+    return [
+        trial
+        for trial in trials
+        if trial.value is not None
+        and ("num_epochs" in study.baseline or float(trial.spec.get("num_epochs", full)) >= full)
+    ]
 
 
 def require_finished(trials: Sequence[Trial], where: str) -> None:
@@ -268,7 +285,7 @@ def trial_table(study: TuningStudy, trials: Sequence[Trial]) -> pd.DataFrame:
 
     from tunescape.training.metrics import METRICS
 
-    full = float(study.shared.get("num_epochs", 3))
+    full = float(study.shared.get("num_epochs", DEFAULT_EPOCHS))
     promoted = {(trial.search, trial.parent) for trial in trials if trial.parent}
     rows = []
     for trial in trials:

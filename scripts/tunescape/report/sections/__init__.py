@@ -3,15 +3,22 @@
 from tunescape.report.section import Section
 from tunescape.report.sections import (
     answer,
+    audit,
     contrast,
     coverage,
     experiments,
     figures,
+    lora,
     method,
     published,
     regressions,
     sample,
+    specifications,
+    strategy,
+    surface,
+    tradeoffs,
     trust,
+    tuning,
 )
 
 SECTIONS: tuple[Section, ...] = (
@@ -20,9 +27,16 @@ SECTIONS: tuple[Section, ...] = (
     coverage.SECTION,
     trust.SECTION,
     regressions.SECTION,
-    published.SECTION,
+    specifications.SECTION,
+    surface.SECTION,
+    tradeoffs.SECTION,
+    strategy.SECTION,
     experiments.SECTION,
+    tuning.SECTION,
+    lora.SECTION,
     contrast.SECTION,
+    published.SECTION,
+    audit.SECTION,
     figures.SECTION,
     method.SECTION,
 )

@@ -19,14 +19,30 @@ def build(data: ReportData) -> Context:
     factors = list(dict.fromkeys(f for a in asked for f in a.summary["factors"]))
     metrics = list(dict.fromkeys(a.metric for a in asked))
     tested = count(sum(map(_tests, data.analyses)))
-    verdicts = [verdict_of_models(name, data.of(name), tested) for name in data.populations]
+    verdicts = [
+        verdict_of_models(name, data.of(name), tested, grades_of(data, name))
+        for name in data.populations
+    ]
     verdicts += [verdict_of_runs(name, data.of(name)) for name in data.experiments]
     return {
         "read": count(start),
         "factors": listed(map(wording, factors)),
         "metrics": listed(map(wording, metrics)),
         "verdicts": verdicts,
+        "mined": bool(data.populations),
         "experiments": bool(data.experiments),
+        "tunings": list(data.spec.get("tunings", {})),
+    }
+
+
+def grades_of(data: ReportData, population: str) -> dict[tuple[str, str], str]:
+    """(metric, term) -> grade of the strategy map; empty without one."""
+    table = data.strategies.get(population)
+    if table is None:
+        return {}
+    terms = table[table["kind"].isin(("effect", "curvature", "interaction"))]
+    return {
+        (str(row["metric"]), str(row["term"])): str(row["grade"]) for _, row in terms.iterrows()
     }
 
 

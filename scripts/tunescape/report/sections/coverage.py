@@ -8,8 +8,10 @@ from tunescape.report.numbers import count
 from tunescape.report.section import Context, Section, population_plot
 
 
-def build(data: ReportData) -> Context:
+def build(data: ReportData) -> Context | None:
     """Coverage figure of each population, and candidates that the rule leaves out."""
+    if not data.populations:
+        return None
     rule = data.spec.get("coverage", {})
     populations = []
     for name in data.populations:

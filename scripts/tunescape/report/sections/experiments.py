@@ -99,7 +99,7 @@ def _facts(
     ]
     facts.append(("Design", str(summary["kind"]).replace("_", " ")))
     facts += [
-        (wording(factor).capitalize(), _levels(design, factor))
+        (capitalised(wording(factor)), _levels(design, factor))
         for factor in factor_columns(design.columns)
     ]
     seeds = [str(seed) for seed in summary.get("seeds", [])]
@@ -119,6 +119,11 @@ def _facts(
     facts.append(("Cost predicted", f"{duration(predicted)} on one core"))
     facts.append(("Cost spent", _spent(seconds, runs)))
     return facts
+
+
+def capitalised(text: str) -> str:
+    """A text that begins with a capital, the rest (F1, LoRA) as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def duration(seconds: float) -> str:

@@ -30,6 +30,7 @@ def build(data: ReportData) -> Context:
     return {
         "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=88),
         "versions": versions(),
+        "mined": bool(data.populations),
         "experiments": bool(data.experiments),
         "works": [work for work in (_work(w) for w in _works(data)) if work],
     }

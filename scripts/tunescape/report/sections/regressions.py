@@ -1,15 +1,29 @@
-"""Coefficients and curves of every population, view and metric."""
+"""Coefficients, their tests side by side, and curves of every population, view and metric."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tunescape.figures.style import short_number, wording
 from tunescape.report.data import Analysis, ReportData
-from tunescape.report.numbers import aligned, fixed, p_value, percent, plural, significant
+from tunescape.report.numbers import (
+    aligned,
+    count,
+    fixed,
+    is_number,
+    p_value,
+    percent,
+    plural,
+    significant,
+)
 from tunescape.report.section import Context, Section, analysis_plot, metric_words, slug
 
-NUMBERS = ("estimate", "se_classical", "se_cr3", "low", "high", "raw_estimate", "raw_se")
+NUMBERS = (
+    "estimate", "low", "high", "detectable", "bound", "se_classical", "se_hc3", "se_cr3",
+    "raw_estimate", "raw_se", "raw_se_cr3", "vif", "mixed_estimate",
+)  # fmt: skip
+TESTS = ("classical", "hc3", "cr3", "wild", "holm")
 
 
 def build(data: ReportData) -> Context | None:
@@ -35,8 +49,14 @@ def build(data: ReportData) -> Context | None:
 def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
     """The coefficient table as text, numbers aligned column by column."""
     rows: list[dict[str, Any]] = []
+    alpha = level_of(analysis)
     for _, line in analysis.table.iterrows():
         confounded = line["confounded_with"]
+        tests = {kind: line.get(f"p_{kind}") for kind in TESTS}
+        # Sizes that the data leave open stand beside what was not found, nowhere else.
+        judged = tests[analysis.error]
+        found = is_number(judged) and judged < alpha
+        open_size = not found and line["kind"] != "intercept"
         rows.append(
             {
                 "term": wording(str(line["term"])),
@@ -44,21 +64,62 @@ def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
                 "aliased": _sentence(line["aliased_with"]),
                 "held": isinstance(confounded, str) and bool(confounded),
                 "estimate": significant(line["estimate"]),
-                "se_classical": significant(line["se_classical"]),
-                "p_classical": p_value(line["p_classical"]),
-                "se_cr3": significant(line["se_cr3"]),
-                "p_cr3": p_value(line["p_cr3"]),
                 "low": significant(line["ci_low"], 4),
                 "high": significant(line["ci_high"], 4),
-                "p_holm": p_value(line["p_holm"]),
+                "tests": [
+                    {"p": p_value(p), "small": is_number(p) and p < alpha} for p in tests.values()
+                ],
+                "detectable": significant(line["detectable_effect"] if open_size else None, 3),
+                "bound": significant(line["equivalence_bound"] if open_size else None, 3),
+                **{f"se_{kind}": significant(line[f"se_{kind}"]) for kind in TESTS[:3]},
                 "raw_estimate": significant(line["raw_estimate"]),
                 "raw_se": significant(line["raw_se"]),
+                "raw_se_cr3": significant(line.get("raw_se_cr3")),
+                "vif": fixed(line["vif"]),
+                "partial_r2": fixed(line["partial_r2"], 3),
+                "mixed_estimate": significant(line.get("mixed_estimate")),
+                "mixed_p": p_value(line.get("mixed_p")),
             }
         )
     known = [row for row in rows if row["estimable"]]
     for column in NUMBERS:
         for row, text in zip(known, aligned(r[column] for r in known), strict=True):
             row[column] = text
+    return rows
+
+
+def level_of(analysis: Analysis) -> float:
+    """Level of the tests that go with the intervals."""
+    return round(1 - float(analysis.summary["level"]), 12)
+
+
+def joint_rows(analysis: Analysis) -> list[dict[str, Any]]:
+    """Joint tests by order and by factor, with the importance of each factor."""
+    summary, alpha = analysis.summary, level_of(analysis)
+    importance = {f"factor:{found['factor']}": found for found in summary["importance"]}
+    clustered = {test["name"]: test for test in summary["joint_tests"]["cr3"]}
+    rows = []
+    for test in summary["joint_tests"]["classical"]:
+        robust = clustered.get(test["name"], {})
+        kind, _, name = test["name"].partition(":")
+        own = importance.get(test["name"], {})
+        rows.append(
+            {
+                "name": {"factor": wording(name), "order": f"{name} terms"}.get(kind, "all terms"),
+                "terms": count(len(test["tested"])),
+                "tests": [
+                    {"p": p_value(p), "small": is_number(p) and p < alpha}
+                    for p in (test["p"], robust.get("p"))
+                ],
+                "partial": fixed(test["partial_r2"], 3),
+                "interval": (
+                    f"{fixed(own['low'], 3)} to {fixed(own['high'], 3)}"
+                    if is_number(own.get("low")) and own["low"] < own["high"]
+                    else ""
+                ),
+                "permuted": fixed(own.get("permutation"), 3) if own else "",
+            }
+        )
     return rows
 
 
@@ -76,6 +137,8 @@ def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
             f"{wording(name)}: {why}" for name, why in summary.get("left_out", {}).items()
         ),
         "rows": coefficient_rows(analysis) if analysis.fitted else [],
+        # Seen from the baseline, the terms of a factor are jointly what they were.
+        "joint": joint_rows(analysis) if analysis.fitted and analysis.view == "absolute" else [],
         "plots": [
             plot
             for kind in ("regression", "forest")
@@ -96,10 +159,11 @@ def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
             f"{plural(summary['datasets'], 'data set')}; rank {rank} of {len(summary['terms'])}, "
             f"{plural(summary['df_residual'], 'residual degree')} of freedom; "
             f"R² {fixed(summary['r2'])} ({summary['r2_kind']}), "
-            f"adjusted {fixed(summary['adjusted_r2'])}"
+            f"adjusted {fixed(summary['adjusted_r2'])}{_form(summary)}"
         ),
         "coding": "; ".join(codings),
         "level": percent(summary["level"]),
+        "alpha": f"{level_of(analysis):g}",
         "no_robust": covariance["reason"],
         "instead": (
             "Runs are independent, so the classical errors serve; Holm’s correction is of their "
@@ -108,8 +172,36 @@ def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
             else ""
         ),
         "clusters": plural(covariance["clusters"], nouns.cluster),
+        "cluster": nouns.cluster,
+        "mixed": _mixed(analysis),
         "any_held": bool(summary["confounded"]),
     }
+
+
+def _form(summary: dict[str, Any]) -> str:
+    """What departs from plain least squares on the metric itself."""
+    said = []
+    if summary.get("scale", summary["link"]) != "identity":
+        said.append(f"on the {summary.get('scale', summary['link'])} scale")
+    if summary.get("weights"):
+        said.append(f"weighted by {wording(str(summary['weights']))}")
+    said += [f"a level for each {wording(name)}" for name in summary.get("effects_of", ())]
+    return "; " + ", ".join(said) if said else ""
+
+
+def _mixed(analysis: Analysis) -> str:
+    """What a random level of a group gives, in a sentence; nothing where it was not asked for."""
+    mixed = analysis.summary.get("mixed")
+    if not mixed:
+        return ""
+    group = wording(str(mixed["group"]))
+    if "intraclass_correlation" not in mixed:
+        return f"No model with a random level for each {group}: {mixed['reason']}."
+    return (
+        f"Random level: a model with one for each {group}; "
+        f"{percent(mixed['intraclass_correlation'])} of the remaining variance lies between them"
+        f"{', ' + str(mixed['reason']) if mixed['reason'] else ''}."
+    )
 
 
 def _identity(analysis: Analysis) -> str:
@@ -131,10 +223,11 @@ def _sentence(combination: object) -> str:
     if not isinstance(combination, str) or not combination:
         return ""
     words = [
-        part if part.lstrip("+-").replace(".", "").replace("e", "").replace("-", "").isdigit()
+        f"{part[0] if part[0] in '+-' else ''}{abs(float(part)):.3g}"
+        if re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", part)
         else wording(part)
         for part in combination.split(" ")
-    ]  # fmt: skip
+    ]
     return " ".join(words).replace("-", "−")
 
 

@@ -9,8 +9,10 @@ from tunescape.report.numbers import count
 from tunescape.report.section import Context, Section, population_plot
 
 
-def build(data: ReportData) -> Context:
+def build(data: ReportData) -> Context | None:
     """Flow figure and table of each population, and what was lost before there were any."""
+    if not data.populations:
+        return None
     source = data.flow[data.flow["population"] == "(source)"]
     populations = []
     for name in data.populations:

@@ -2,36 +2,248 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tunescape.figures.style import plain, wording
-from tunescape.report.data import MODELS, RUNS, Analysis, ReportData
-from tunescape.report.numbers import aligned, count, fixed, p_value, percent, plural, significant
+from tunescape.report.data import MODELS, RUNS, Analysis, Nouns, ReportData
+from tunescape.report.numbers import count, fixed, is_number, p_value, percent, plural, significant
 from tunescape.report.section import Context, Section
+from tunescape.report.sections.experiments import in_words
+from tunescape.report.verdict import DOMINANT, thresholds
+
+COLLINEAR = 30.0
+"""Condition number from which on terms share their information (Belsley, Kuh and Welsch, 1980)."""
+FEW_CLUSTERS = 15
+"""Below this, a cluster-robust test is held to its level by no simulation of ours."""
+
+Cell = dict[str, Any]
 
 
 def build(data: ReportData) -> Context | None:
-    """One row a regression (absolute view), and the statements made from its numbers."""
+    """One panel a population: measures down, metrics across (absolute view)."""
     populations = []
     for name in (*data.populations, *data.experiments):
-        nouns = RUNS if name in data.experiments else MODELS
         analyses = data.of(name)
-        rows = [_row(analysis) for analysis in analyses]
-        for column in ("r2", "held_out", "condition"):
-            for row, text in zip(rows, aligned(r[column] for r in rows), strict=True):
-                row[column] = text
-        statements = [{"metric": wording(a.metric), "said": statements_of(a)} for a in analyses]
+        if not analyses:
+            continue
+        nouns = RUNS if name in data.experiments else MODELS
         populations.append(
             {
                 "name": name,
-                "rows": rows,
-                "statements": statements,
-                "row": nouns.row,
-                "cluster": nouns.cluster,
                 "runs": nouns == RUNS,
+                "metrics": [wording(a.metric) for a in analyses],
+                "groups": [
+                    [
+                        {"label": label, "cells": [_cell(data, a, measure) for a in analyses]}
+                        for label, measure in group
+                    ]
+                    for group in _measures(data, name, nouns)
+                ],
+                "statements": [
+                    {
+                        "metric": wording(a.metric),
+                        "said": [in_words(said, data.names(name)) for said in statements_of(a)],
+                    }
+                    for a in analyses
+                ],
             }
         )
-    return {"populations": populations} if any(p["rows"] for p in populations) else None
+    return {"populations": populations} if populations else None
+
+
+Measure = Callable[[ReportData, Analysis], Cell]
+
+
+def _measures(data: ReportData, name: str, nouns: Nouns) -> list[list[tuple[str, Measure]]]:
+    """Labels and measures in groups: the sample, the fit, what carries over, other ways to fit."""
+    runs = nouns == RUNS
+    sample: list[tuple[str, Measure]] = [
+        (f"{nouns.row.capitalize()}s", _rows),
+        (f"{nouns.cluster.capitalize()}s", _clusters),
+    ]
+    if not runs:
+        sample += [("Largest uploader’s share", _largest), ("Data sets", _datasets)]
+    fit: list[tuple[str, Measure]] = [
+        ("Terms estimated", _rank),
+        ("Residual df", _degrees),
+        ("Condition number", _condition),
+        ("R²", _r2),
+        ("Lack of fit, p", _lack),
+        ("Impossible predictions", _impossible),
+    ]
+    if runs:
+        fit.insert(2, ("df, pure error", _pure))
+    carries: list[tuple[str, Measure]] = [
+        (f"R², {nouns.cluster}s left out", _held_out),
+        ("Terms with a cluster-robust error", _robust),
+    ]
+    groups = [sample, fit, carries]
+    if any(place[0] == name for place in data.specifications):
+        limits = thresholds(data.spec)
+        sign, small = percent(limits.share_sign), percent(limits.share_significant)
+        groups.append(
+            [
+                ("Specifications", _specifications),
+                (f"Terms that keep their sign in {sign} of them", _keep_sign),
+                (f"Terms significant with it in {small}", _keep_significance),
+            ]
+        )
+    return groups
+
+
+def _cell(data: ReportData, analysis: Analysis, measure: Measure) -> Cell:
+    blank = {"value": "", "note": "", "bad": False}
+    if not analysis.fitted and measure not in (_rows, *_OF_CURVE):
+        return blank
+    return blank | measure(data, analysis)
+
+
+def _rows(data: ReportData, analysis: Analysis) -> Cell:
+    if analysis.fitted:
+        return {"value": count(analysis.summary["n"])}
+    reason = f"not fitted: {analysis.summary['reason']}"
+    return {"value": count(analysis.summary["n"]), "note": reason, "bad": True}
+
+
+def _clusters(data: ReportData, analysis: Analysis) -> Cell:
+    summary = analysis.summary
+    effective = summary.get("clusters_effective")
+    if (
+        not is_number(effective)
+        or round(effective) >= int(summary["clusters"])
+        or analysis.error == "classical"
+    ):
+        return {"value": count(summary["clusters"])}
+    return {
+        "value": count(summary["clusters"]),
+        "note": f"as good as {significant(effective, 2)} equal ones",
+        "bad": effective < FEW_CLUSTERS,
+    }
+
+
+def _largest(data: ReportData, analysis: Analysis) -> Cell:
+    largest = analysis.summary["dominant_owner"]
+    note = plain(largest["owner"], 24)
+    if float(largest["share"]) < DOMINANT:
+        return {"value": percent(largest["share"]), "note": note}
+    return {
+        "value": percent(largest["share"]),
+        "note": f"{note}: one uploader’s habits",
+        "bad": True,
+    }
+
+
+def _datasets(data: ReportData, analysis: Analysis) -> Cell:
+    return {"value": count(analysis.summary["datasets"])}
+
+
+def _rank(data: ReportData, analysis: Analysis) -> Cell:
+    summary = analysis.summary
+    rank, terms = int(summary["rank"]) - int(summary["effects"]), len(summary["terms"])
+    found = {"value": f"{rank} of {terms}"}
+    if rank == terms:
+        return found
+    return found | {"note": "rank-deficient", "bad": True}
+
+
+def _degrees(data: ReportData, analysis: Analysis) -> Cell:
+    return {"value": count(analysis.summary["df_residual"])}
+
+
+def _pure(data: ReportData, analysis: Analysis) -> Cell:
+    return {"value": count(analysis.summary["lack_of_fit"]["df_pure"])}
+
+
+def _condition(data: ReportData, analysis: Analysis) -> Cell:
+    value = analysis.summary["condition_coded"]
+    found = {"value": significant(value, 3)}
+    if not is_number(value) or value < COLLINEAR:
+        return found
+    return found | {"note": "collinear terms", "bad": True}
+
+
+def _r2(data: ReportData, analysis: Analysis) -> Cell:
+    summary = analysis.summary
+    ceiling = summary["lack_of_fit"].get("noise_ceiling")
+    notes = [] if summary["r2_kind"] == "centred" else [str(summary["r2_kind"])]
+    if is_number(ceiling):
+        notes.append(f"at most {fixed(ceiling)} is possible")
+    return {"value": fixed(summary["r2"]), "note": ", ".join(notes)}
+
+
+def _lack(data: ReportData, analysis: Analysis) -> Cell:
+    lack = analysis.summary["lack_of_fit"]
+    found = {"value": p_value(lack["p"])}
+    if not is_number(lack["p"]):
+        return found | {"note": "not testable"}
+    if lack["p"] >= 0.05:
+        return found
+    return found | {"note": "second order does not fit", "bad": True}
+
+
+def _impossible(data: ReportData, analysis: Analysis) -> Cell:
+    found = analysis.summary["impossible"]
+    rows, grid, points = (int(found.get(k) or 0) for k in ("rows", "grid", "grid_points"))
+    said = {"value": count(rows), "bad": bool(rows)}
+    return said | ({"note": f"and {count(grid)} of {count(points)} grid points"} if grid else {})
+
+
+def _held_out(data: ReportData, analysis: Analysis) -> Cell:
+    value = analysis.summary["held_out"]["owner"]["r2"]
+    found = {"value": fixed(value)}
+    if not is_number(value):
+        return found | {"note": "no fit without each of them", "bad": True}
+    return found | ({} if value > 0 else {"note": "worse than a mean", "bad": True})
+
+
+def _robust(data: ReportData, analysis: Analysis) -> Cell:
+    covariance = analysis.summary["covariance"]["cr3"]
+    estimated = int(analysis.summary["rank"]) - int(analysis.summary["effects"])
+    found = {"value": f"{int(covariance['terms_with_variance'])} of {estimated}"}
+    if covariance["exists"]:
+        return found
+    if analysis.error == "classical":
+        return found | {"note": "runs are independent: classical errors serve"}
+    return found | {"note": "classical p-values are no evidence", "bad": True}
+
+
+def _curve(data: ReportData, analysis: Analysis) -> Any:
+    """Counts over all specifications, one row a term; None where none was traced."""
+    table = data.specifications.get((analysis.population, analysis.metric))
+    if table is None or table.empty:
+        return None
+    return table[table["decision"] == "all"]
+
+
+def _specifications(data: ReportData, analysis: Analysis) -> Cell:
+    curve = _curve(data, analysis)
+    return {"value": "–" if curve is None else count(curve["specifications"].max())}
+
+
+def _kept(data: ReportData, analysis: Analysis, column: str, least: float) -> Cell:
+    curve = _curve(data, analysis)
+    if curve is None:
+        return {"value": "–"}
+    known = curve[curve[column].notna()]
+    kept = int((known[column] >= least).sum())
+    found = {"value": f"{count(kept)} of {count(len(curve))}", "bad": not kept}
+    highest = known[column].max() if len(known) else None
+    if kept or not is_number(highest):
+        return found
+    return found | {"note": f"the firmest in {percent(highest)}"}
+
+
+def _keep_sign(data: ReportData, analysis: Analysis) -> Cell:
+    return _kept(data, analysis, "share_sign", thresholds(data.spec).share_sign)
+
+
+def _keep_significance(data: ReportData, analysis: Analysis) -> Cell:
+    least = thresholds(data.spec).share_significant
+    return _kept(data, analysis, "share_significant_sign", least)
+
+
+_OF_CURVE = (_specifications, _keep_sign, _keep_significance)
 
 
 def statements_of(analysis: Analysis) -> list[str]:
@@ -60,54 +272,6 @@ def statements_of(analysis: Analysis) -> list[str]:
     if summary["sampling_noise"]:
         said.append(summary["sampling_noise"]["statement"])
     return said
-
-
-def _row(analysis: Analysis) -> dict[str, Any]:
-    summary = analysis.summary
-    row: dict[str, Any] = {
-        "metric": wording(analysis.metric),
-        "n": count(summary["n"]),
-        "owners": count(summary.get("owners")),
-        "datasets": count(summary.get("datasets")),
-        "reason": "",
-        "marks": [],
-    }
-    if not analysis.fitted:
-        return row | {"reason": summary["reason"], "r2": "", "held_out": "", "condition": ""}
-    share = float(summary["dominant_owner"]["share"])
-    held = summary["held_out"]["owner"]["r2"]
-    lack = summary["lack_of_fit"]
-    rank = int(summary["rank"]) - int(summary["effects"])
-    terms = len(summary["terms"])
-    impossible = int(summary["impossible"]["rows"])
-    marks = []
-    if rank < terms:
-        marks.append("rank-deficient")
-    cluster = analysis.nouns.cluster
-    if share >= 0.5:
-        marks.append(f"one {cluster} dominates")
-    if analysis.error == "cr3" and not analysis.robust:
-        marks.append("no cluster-robust error")
-    if held is not None and held <= 0:
-        marks.append(f"does not carry over to other {cluster}s")
-    if isinstance(lack["p"], float) and lack["p"] < 0.05:
-        marks.append("lack of fit")
-    if impossible:
-        marks.append("impossible predictions")
-    return row | {
-        "largest": percent(share),
-        "uploader": plain(summary["dominant_owner"]["owner"], 24),
-        "rank": f"{rank} of {terms}",
-        "condition": significant(summary["condition_coded"], 3),
-        "df": count(summary["df_residual"]),
-        "r2": fixed(summary["r2"]),
-        "r2_kind": summary["r2_kind"],
-        "held_out": fixed(held),
-        "lack": p_value(lack["p"]),
-        "pure": count(lack["df_pure"]),
-        "impossible": count(impossible),
-        "marks": marks,
-    }
 
 
 SECTION = Section("trust", "Trust", build)

@@ -141,6 +141,21 @@ def test_a_refit_is_set_beside(
     assert judge(asked, audit, refits)["refit"] == verdict
 
 
+def test_refits_of_several_populations_may_differ(tmp_path: Path, audit: Audit) -> None:
+    paths = []
+    for name, estimate in (("small", -0.4), ("large", 0.4)):
+        paths.append(tmp_path / name / "relative" / "loss" / "coefficients.csv")
+        paths[-1].parent.mkdir(parents=True)
+        refit(tmp_path, estimate=estimate).rename(paths[-1])
+    asked = claim(
+        metric="loss", view="relative", means="learning_rate", direction="negative",
+        significant="yes",
+    )  # fmt: skip
+    row = judge(asked, audit, read_refits(paths))
+    assert row["refit"] == "mixed"
+    assert row["refit_says"].startswith("small relative: -0.4, p 0.01 (cr3); large relative: +0.4")
+
+
 def test_claims_with_a_refit_file(tmp_path: Path) -> None:
     table = audit_claims(CLAIMS, PUBLISHED, [refit(tmp_path)], tmp_path / "c.csv")
     assert table.set_index("id").loc["abstract-1", "refit"] == "agrees"

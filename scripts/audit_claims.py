@@ -1,0 +1,13 @@
+"""Judge the published claims."""
+
+from tunescape.jobs import logged
+
+with logged(snakemake.log[0]):
+    from tunescape.audit import audit_claims
+
+    audit_claims(
+        snakemake.input.claims,
+        snakemake.input.tables,
+        snakemake.input.refits,
+        snakemake.output.claims,
+    )

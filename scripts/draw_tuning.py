@@ -1,0 +1,8 @@
+"""Draw the searches of a tuning study."""
+
+from tunescape.jobs import logged
+
+with logged(snakemake.log[0]):
+    from tunescape.figures.tuning import draw_tuning
+
+    draw_tuning(dict(snakemake.input.items()), list(snakemake.output), snakemake.params.spec)

@@ -1,0 +1,252 @@
+"""Tuning studies as a workflow: which jobs, killed and resumed, continued with a larger budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from harness import ROOT, copy_project, snakemake
+from test_reruns import changed_copy, configure, jobs
+from tunescape.tables import read_json
+
+TUNING = "mrpc-tuning"
+PLACE = f"results/experiments/{TUNING}"
+STAGES = ("experiments", TUNING, "stages")
+SEARCHES = ("screen", "grid", "bayes-warm", "bayes-cold", "confirm")
+SAME = ("spec.json", "metrics.json", "history.csv", "predictions.csv")
+
+
+def test_both_published_tunings_run_with_exactly_these_jobs(tuned: Path) -> None:
+    counts = json.loads(tuned.with_suffix(".json").read_text())
+    assert counts == {
+        "propose_trials": 5,
+        "train_trials": 5,
+        "publish_trials": 5,
+        "rank_factors": 1,
+        "export_search": 5,
+        "summarise_study": 1,
+        "draw_tuning": 1,
+        "draw_screening": 1,
+        "design_experiment": 1,
+        "finetune_pack": 1,
+        "publish_run": 8,
+        "collect_runs": 1,
+        "tabulate_lora": 1,
+        "account_models": 1,
+        "measure_coverage": 1,
+        "regress_metric": 1,
+        "adjust_family": 1,
+        "draw_analysis": 1,
+        "draw_experiment": 1,
+        "write_report": 1,
+    }
+
+
+@pytest.mark.skipif(
+    not (ROOT.parent / "shared/text/mrpc").is_dir(), reason="the real texts are not beside us"
+)
+def test_the_real_texts_are_what_was_tuned_on(tuned: Path) -> None:
+    for name in ("mrpc", "imdb"):
+        rows = (ROOT.parent / f"shared/text/{name}/small_dev.tsv").read_text(encoding="utf-8")
+        assert rows.startswith((tuned / f"texts/{name}_dev.tsv").read_text(encoding="utf-8"))
+
+
+def test_the_page_has_both_studies_and_reads_without_scripts(tuned: Path) -> None:
+    page = (tuned / "results/report.html").read_text(encoding="utf-8")
+    assert page.rstrip().endswith("</html>")
+    said = re.sub(r"\s+", " ", re.sub(r"<script.*?</script>|<[^>]+>", " ", page, flags=re.DOTALL))
+    for words in ("Tuning in stages", "best by hand", "Bayesian search, warm start",
+                  "the warm start", "cannot see interactions", "one half of the 40 rows",
+                  "LoRA and data size", "judged on the same rows", "optuna-dashboard"):  # fmt: skip
+        assert words in said, words
+    assert "model cards read" not in said and "Undefined" not in page
+    assert '<div class="parallel small" id="parallel-mrpc-tuning" hidden>' in page
+    assert not re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="', page)
+
+
+def test_a_page_without_a_tuning_study_has_no_script(finished: Path) -> None:
+    page = (finished / "results/report.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "Tuning in stages" not in page
+
+
+def test_a_second_run_does_nothing(tuned: Path) -> None:
+    outcome = snakemake(tuned, "--dry-run")
+    assert outcome.returncode == 0 and outcome.jobs == ()
+
+
+def after_search(*searches: str) -> list[str]:
+    """What follows from changed trials of some searches."""
+    return [
+        *jobs("export_search", tuning=[TUNING], search=searches),
+        *jobs("summarise_study", tuning=[TUNING]),
+        *jobs("draw_tuning", tuning=[TUNING]),
+        "write_report",
+    ]
+
+
+def rounds_of(search: str, *numbers: str) -> list[str]:
+    place = {"tuning": [TUNING], "search": [search], "round": numbers}
+    return [
+        *jobs("propose_trials", **place),
+        *jobs("publish_trials", **place),
+        *jobs("train_trials", **place, pack=["0"]),
+    ]
+
+
+def test_a_larger_budget_adds_rounds_and_leaves_the_others(tuned: Path, tmp_path: Path) -> None:
+    project = changed_copy(tuned, tmp_path / "study")
+    bayes = {"bayes": {"trials": 4, "parallel": 2, "prior": "earlier_stages"}}
+    configure(*STAGES, 2, value=bayes)(project)
+    planned = snakemake(project, "--dry-run")
+    assert list(planned.jobs) == sorted(
+        [
+            *rounds_of("bayes-warm", "2"),
+            *rounds_of("bayes-cold", "2"),
+            *rounds_of("confirm", "1"),
+            *after_search("bayes-warm", "bayes-cold", "confirm"),
+        ]
+    )
+    outcome = snakemake(project, f"{PLACE}/bayes-cold/round-2")
+    assert list(outcome.jobs) == sorted(rounds_of("bayes-cold", "2"))
+    for name in (*SAME, "timing.json"):
+        trial = f"{PLACE}/bayes-cold/round-1/trial-1/{name}"
+        assert (project / trial).read_bytes() == (tuned / trial).read_bytes()
+
+
+def test_a_later_stages_options_leave_earlier_stages_alone(tuned: Path, tmp_path: Path) -> None:
+    project = changed_copy(tuned, tmp_path / "study")
+    configure(*STAGES, 3, value={"confirm": {"seeds": [101]}})(project)
+    planned = snakemake(project, "--dry-run")
+    assert list(planned.jobs) == sorted([*rounds_of("confirm", "1"), *after_search("confirm")])
+
+
+# Killed -----------------------------------------------------------------------------------------
+
+
+def store(project: Path) -> dict[str, tuple[int, int]]:
+    """Finished runs: what would change if one were trained again."""
+    files = sorted((project / "work/runs/finished").glob("*/metrics.json"))
+    return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def trainers(project: Path) -> list[int]:
+    """Process ids of trainers that run in a project."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            inside = (process / "cwd").resolve() == project.resolve()
+        except OSError:
+            continue
+        if inside and re.search(rb"/tmp\w+\.train_trials\.py", command) and b"python" in command:
+            found.append(int(process.name))
+    return found
+
+
+def start_until(project: Path, target: str, finished: int) -> subprocess.Popen[bytes]:
+    """Start the workflow and wait until it has so many finished runs, and is in training."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", target]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=project, start_new_session=True, **quiet)
+    deadline = time.monotonic() + 120
+    while len(store(project)) < finished and time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.005)
+    return process
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc to find trainers in")
+def test_killed_in_mid_round_it_resumes_and_ends_as_if_undisturbed(
+    tuned: Path, tmp_path: Path
+) -> None:
+    project = changed_copy(tuned, tmp_path / "study")
+    shutil.rmtree(project / "work/runs/finished")
+    for search in ("grid", "bayes-cold"):
+        shutil.rmtree(project / PLACE / search)
+    target = f"{PLACE}/bayes-cold/export/trials.csv"
+
+    # The workflow dies in the grid's round; its trainer lives on.
+    workflow = start_until(project, target, 1)
+    os.kill(workflow.pid, signal.SIGKILL)
+    workflow.wait()
+    first = store(project)
+    assert 1 <= len(first) < 4 and not (project / PLACE / "grid/round-1").exists()
+    assert snakemake(project, "--unlock").returncode == 0
+
+    # The trainer dies in the search's round.
+    workflow = start_until(project, target, 5)
+    for trainer in trainers(project):
+        os.kill(trainer, signal.SIGKILL)
+    assert workflow.wait(120) != 0
+    second = store(project)
+    assert len(second) == 5 and first.items() <= second.items()
+
+    outcome = snakemake(project, target)
+    assert outcome.returncode == 0, outcome.output[-4000:]
+    third = store(project)
+    assert len(third) == 6 and second.items() <= third.items(), "no trial is lost or repeated"
+    assert (project / target).read_bytes() == (tuned / target).read_bytes()
+    for search in ("grid", "bayes-cold"):
+        proposed = f"{PLACE}/{search}/round-1.json"
+        assert (project / proposed).read_bytes() == (tuned / proposed).read_bytes()
+        for trial in read_json(project / proposed)["trials"]:
+            for name in SAME:
+                path = f"{PLACE}/{search}/round-1/trial-{trial['trial']}/{name}"
+                assert (project / path).read_bytes() == (tuned / path).read_bytes(), path
+
+
+# The prior of the Hub ---------------------------------------------------------------------------
+
+
+def test_a_mined_surface_is_an_input_of_the_warm_start_alone(
+    finished: Path, tmp_path: Path
+) -> None:
+    project = changed_copy(finished, tmp_path / "study")
+    tuning = {
+        "task": "mini-reviews",
+        "model": "tiny",
+        "metric": "loss",
+        "mined": "distilbert",
+        "factors": {"learning_rate": {"low": 1e-5, "high": 1e-3, "scale": "log"}},
+        "fixed": {"num_epochs": 2},
+        "stages": [{"bayes": {"trials": 2, "parallel": 2, "prior": "hub", "weight": 0.5}}],
+    }
+    configure("experiments", "hub-tuning", value=tuning)(project)
+    place = "results/experiments/hub-tuning"
+    proposals = [f"{place}/bayes-{arm}/round-1.json" for arm in ("warm", "cold")]
+    outcome = snakemake(project, *proposals)
+    assert outcome.returncode == 0, outcome.output[-3000:]
+    assert outcome.rules == {"propose_trials": 2}
+    warm, cold = (read_json(project / path) for path in proposals)
+    assert warm["prior"]["models"] > 0 and warm["prior"]["reason"] == ""
+    assert warm["trials"][0]["kind"] == "start" and cold["prior"] == {"prior": "none"}
+    fit = project / "results/analysis/distilbert/absolute/loss/fit.json"
+    fit.write_text(fit.read_text() + "\n")
+    again = snakemake(project, "--dry-run", *proposals)
+    assert [job for job in again.jobs if job.startswith("propose")] == jobs(
+        "propose_trials", tuning=["hub-tuning"], search=["bayes-warm"], round=["1"]
+    )
+
+
+# Wrong configurations ---------------------------------------------------------------------------
+
+
+def test_a_wrong_stage_is_told_before_anything(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "study")
+    wrong = project / "wrong.yaml"
+    text = (project / "studies/mrpc.yaml").read_text()
+    wrong.write_text(text.replace("sampler: tpe", "sampler: cmaes"))
+    outcome = snakemake(project, "--dry-run", "--configfile", str(wrong))
+    assert outcome.returncode == 1 and "Traceback" not in outcome.output
+    assert (
+        f"{wrong}: experiments.mrpc-tuning.stages[3].bayes.sampler: got 'cmaes'; expected one of "
+        "tpe, gp, random"
+    ) in outcome.output
