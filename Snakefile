@@ -21,9 +21,17 @@ report: "report/workflow.rst"
 
 localrules:
     all,
+    discover,
 
 
 rule all:
     default_target: True
     input:
         "results/report.html",
+        STUDY.live("results/hub/drift.csv"),
+
+
+# Opt-in: writes the pinned list of models anew (`hub.models`).
+rule discover:
+    input:
+        "results/hub/discovered.json",

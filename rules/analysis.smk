@@ -40,6 +40,7 @@ rule select_population:
 rule account_models:
     input:
         source=source_report,
+        harvest=STUDY.live("results/hub/harvest_flow.csv"),
         flows=expand(
             "results/analysis/{population}/sample_flow.csv",
             population=STUDY.populations,
@@ -170,6 +171,36 @@ rule adjust_family:
         "Adjust the p-values of all terms of all tables"
     script:
         "../scripts/adjust_family.py"
+
+
+# Of a study of the live Hub; earlier harvests are on record in work/hub/.
+rule record_drift:
+    input:
+        harvest="results/hub/harvest.jsonl.gz",
+        coefficients=expand(
+            "results/analysis/{population}/{view}/{metric}/coefficients.csv",
+            population=STUDY.populations,
+            view=STUDY.config.regression.views,
+            metric=STUDY.config.regression.metrics,
+        ),
+    output:
+        drift="results/hub/drift.csv",
+    log:
+        "results/logs/record_drift.log",
+    benchmark:
+        "results/benchmarks/record_drift.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=spec("record_drift"),
+    message:
+        "Hold the coefficients of all harvests beside each other"
+    script:
+        "../scripts/record_drift.py"
 
 
 rule contrast_arms:

@@ -1,15 +1,70 @@
 """Hub: published model cards to one table of features.
 
-Inputs: the snapshot in resources/ or a local dump (`hub.source`, `hub.path`).
-Outputs: results/hub/raw/{bucket}/ (one JSON a model), features.parquet, provenance.parquet.
-Reruns: for a changed card, its bucket's jobs and what follows; for `hub` keys, all of it.
+Inputs: the snapshot in resources/ or a local dump (`hub.source`, `hub.path`), or the live Hub at
+the revisions that a pinned list names (`hub.models`, which `snakemake discover` writes).
+Outputs: results/hub/raw/{bucket}/ (one JSON a model), features.parquet, provenance.parquet; of the
+live Hub also harvest.jsonl.gz, harvest_flow.csv, changes.csv, evaluations.csv.
+Reruns: for a changed card, its bucket's jobs and what follows; for `hub` keys, all of it. What was
+downloaded is kept in work/hub/ by model and commit.
 """
+
+
+# The list is no output: a file of the study, which no run but this may change. The report is
+# temporary, so that asking for a discovery always makes one.
+rule discover_models:
+    input:
+        before=STUDY.pinned,
+    output:
+        report=temp("results/hub/discovered.json"),
+    log:
+        "results/logs/discover_models.log",
+    benchmark:
+        "results/benchmarks/discover_models.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        spec=spec("discover_models"),
+    message:
+        "List the models made from the study's base models, and pin them"
+    script:
+        "../scripts/discover_models.py"
+
+
+# One job for all models: one client, one rate, one plan.
+rule fetch_models:
+    input:
+        models=STUDY.pinned,
+    output:
+        harvest="results/hub/harvest.jsonl.gz",
+        flow="results/hub/harvest_flow.csv",
+        changes="results/hub/changes.csv",
+        evaluations="results/hub/evaluations.csv",
+    log:
+        "results/logs/fetch_models.log",
+    benchmark:
+        "results/benchmarks/fetch_models.tsv"
+    conda:
+        "../envs/hub.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=720,
+    params:
+        spec=spec("fetch_models"),
+    message:
+        "Harvest the pinned models from the Hub"
+    script:
+        "../scripts/fetch_models.py"
 
 
 # A checkpoint, so that buckets whose models did not change are seen to be up to date in the same call.
 checkpoint split_source:
     input:
-        dump=STUDY.config.hub.path,
+        dump=STUDY.dump,
     output:
         models=expand("results/hub/models/{bucket}.jsonl", bucket=STUDY.buckets),
         report="results/hub/source.json",

@@ -6,4 +6,5 @@ with logged(snakemake.log[0]):
     from tunescape.populations import account_models
 
     flows = [*snakemake.input.flows, *snakemake.input.runs]
-    account_models(snakemake.input.source or None, flows, snakemake.output.flow)
+    source, harvest = snakemake.input.source or None, snakemake.input.harvest
+    account_models(source, flows, snakemake.output.flow, harvest)

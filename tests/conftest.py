@@ -6,9 +6,11 @@ import csv
 import itertools
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -187,3 +189,22 @@ def first_jobs(finished: Path) -> dict[str, int]:
     """Rule -> number of jobs of the run that finished the small study."""
     counts: dict[str, int] = json.loads(finished.with_suffix(".json").read_text())
     return counts
+
+
+@pytest.fixture(scope="session")
+def hub_cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the live arm does against a small Hub (tests/hub_server/cases.py), by case.
+
+    In a process of its own, for huggingface_hub reads HF_ENDPOINT when it is imported; run once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+    done = shared / "hub_cases.json"
+    with FileLock(f"{done}.lock"):
+        if not done.exists():
+            command = [sys.executable, ROOT / "tests/hub_server/cases.py", shared / "hub_cases"]
+            told = subprocess.run(command, capture_output=True, text=True, timeout=400)
+            assert told.returncode == 0, told.stderr[-6000:]
+            done.write_text(told.stdout)
+    found: dict[str, Any] = json.loads(done.read_text())
+    return found

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import math
 import re
@@ -16,6 +17,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tunescape.errors import UserError
+from tunescape.hub import is_hub_id
 
 EXPONENT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
 SCHEMA_PATH = Path("schemas/config.schema.json")
@@ -86,8 +88,14 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) else value
 
 
+def _day(value: object) -> object:
+    """Take a date as YAML reads it."""
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
 Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+Day = Annotated[str, BeforeValidator(_day), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 class Section(BaseModel):
@@ -99,9 +107,10 @@ class Section(BaseModel):
 class Hub(Section):
     """Where model cards come from."""
 
-    source: Literal["snapshot", "cards"] = Field(
+    source: Literal["snapshot", "cards", "hub"] = Field(
         "snapshot",
-        description="`snapshot`: the facts that ship with the project; `cards`: a local dump.",
+        description="`snapshot`: the facts that ship with the project; `cards`: a local dump; "
+        "`hub`: the live Hub, at the revisions that `models` pins.",
     )
     path: str = Field(
         "resources/hub_snapshot.jsonl",
@@ -113,6 +122,59 @@ class Hub(Section):
         8,
         description="Parts that the models are split into by a hash of their id; a changed card "
         "redoes its part only. About 200 to 1,000 models a part is good.",
+    )
+    models: str = Field(
+        "studies/models.tsv",
+        description="`hub`: the pinned list of models, which `snakemake discover` writes and "
+        "nothing else changes: keep it with the study.",
+    )
+    max_models: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="`hub`: a pilot sample of so many models, stratified by downloads."
+    )
+    sample_seed: Whole = Field(1, description="`hub`: which pilot sample is taken.")
+    config_files: bool = Field(
+        False,
+        description="`hub`: also get each config.json (number of labels), one more request a "
+        "model; else the config is what listings tell.",
+    )
+    max_in_flight: Annotated[Whole, Field(ge=1, le=64)] = Field(
+        8, description="`hub`: most requests at one time."
+    )
+    requests_per_second: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="`hub`: most requests a second, redirects included; unless stated, what the "
+        "Hub's published quota allows (20 without a token, 33 with one: a file takes two).",
+    )
+
+
+class Discovery(Section):
+    """What `snakemake discover` looks for on the Hub; each filter is counted in the sample flow."""
+
+    base_models: list[str] = Field(
+        [],
+        description="Base models (`owner/name`) whose children are listed; those of `populations` "
+        "without a `*` unless stated.",
+    )
+    relations: list[Literal["finetune", "adapter", "quantized", "merge"]] = Field(
+        ["finetune"], min_length=1, description="Kinds of children that are kept."
+    )
+    search: list[str] | None = Field(
+        None,
+        description="Parts of names by which older models without a `base_model` tag are found; "
+        "their cards must confirm it. The base models' names unless stated; `[]` looks for none.",
+    )
+    task: str | None = Field(
+        "text-classification", description="The Hub's task of the models; `null` for any."
+    )
+    library: str | None = Field(None, description="Their library (`transformers`, `peft`, ...).")
+    modified_after: Day | None = Field(
+        None, description="First day of last modification that counts."
+    )
+    modified_before: Day | None = Field(
+        None, description="First day of last modification that does not count any more."
+    )
+    min_downloads: Annotated[Whole, Field(ge=0)] = Field(
+        0, description="Least downloads of the last 30 days."
     )
 
 
@@ -351,6 +413,7 @@ class Config(Section):
     """A Tunescape study."""
 
     hub: Hub = Field(default_factory=Hub)
+    discovery: Discovery = Field(default_factory=Discovery)
     coverage: Coverage = Field(default_factory=Coverage)
     baselines: dict[Name, Baseline] = Field(
         {
@@ -550,6 +613,12 @@ def _cross_checks(config: Config) -> Iterator[str]:
                     f"baselines.{population.baseline}.values: no {variable}, which the relative "
                     f"view of '{name}' takes differences to"
                 )
+    for index, base in enumerate(config.discovery.base_models):
+        if not is_hub_id(base):
+            yield (
+                f"discovery.base_models.{index}: got {_show(base)}, expected a model id "
+                "(patterns cannot be listed)"
+            )
     for metric, goal in config.goals.items():
         if metric not in regression.metrics:
             yield f"goals.{metric}: not among regression.metrics"

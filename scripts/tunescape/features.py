@@ -6,10 +6,15 @@ Nothing is dropped here. A number that cannot be stays in its column with the fl
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import lru_cache
+import sys
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +33,7 @@ from tunescape.identity import (
     suite_member_in_name,
 )
 from tunescape.parsing import PARSED_COLUMNS
+from tunescape.ranges import Ranges, arrow_table, read_rows, write_ranges, write_rows
 from tunescape.schemas import (
     FEATURE_COLUMNS,
     FEATURES,
@@ -38,10 +44,11 @@ from tunescape.schemas import (
     out_of_bounds,
     validate_features,
 )
-from tunescape.tables import read_table, write_table
+from tunescape.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 EARLY_OWNER = "huggingface"
 """Owner of the models that were published before the Hub had accounts."""
@@ -51,6 +58,12 @@ SIZE_TOLERANCE = 0.25
 
 RESULT_DIGITS = 6
 """Significant digits of results that two models must share to count as the same run."""
+
+GROUP_MODELS = 4096
+"""Rows of small buckets that are read together."""
+
+RANGE_MODELS = 32768
+"""Models whose rows are put in order at one time; a row group of the features."""
 
 _CHAIN_LIMIT = 10
 _NUMERIC = [name for name, column in HYPERPARAMETERS.items() if column.dtype == "float64"]
@@ -82,7 +95,10 @@ def build_features(
     *,
     eval_sizes: str | Path,
 ) -> None:
-    """Make the features table of all models.
+    """Make the features table of all models, in memory that grows little with their number.
+
+    Buckets are read one by one; what relates models of different buckets (repeats, families, base
+    models of base models) goes by hashes. The tables are put in order range by range.
 
     Args:
         parsed_paths, provenance_paths: all buckets of ``parsing.parse_bucket``.
@@ -93,15 +109,40 @@ def build_features(
     Raises:
         UserError: when a table is missing, holds a model twice, or breaks the schema.
     """
-    import pandas as pd
-
-    parsed = _concat(parsed_paths, "parsed models").sort_values("id", kind="stable")
-    provenance = _concat(provenance_paths, "provenance")
-    features, recovered = features_of(parsed, read_eval_sizes(eval_sizes))
-    validate_features(features, str(out_features))
-    provenance = pd.concat([provenance, recovered], ignore_index=True)
-    write_table(features, out_features, FEATURE_COLUMNS, sort_by=["id"])
-    write_table(provenance, out_provenance, PROVENANCE_COLUMNS, sort_by=["id", "field"])
+    if not parsed_paths:
+        raise UserError("no table of parsed models")
+    sizes, relations = read_eval_sizes(eval_sizes), _Relations()
+    target = Path(out_features)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".features.") as name:
+        folder = Path(name)
+        parts = []
+        for number, parsed in enumerate(_together(parsed_paths, GROUP_MODELS)):
+            rows, recovered = _own_rows(parsed, sizes)
+            relations.add(rows)
+            parts.append((folder / f"{number}.rows", folder / f"{number}.recovered"))
+            write_rows(arrow_table(_typed_rows(rows, FEATURE_COLUMNS)), parts[-1][0])
+            found = arrow_table(_typed_rows(recovered, PROVENANCE_COLUMNS))
+            write_rows(found, parts[-1][1])
+        relations.settle(str(target))
+        ranges = Ranges(relations.ids, relations.order, RANGE_MODELS)
+        with ranges.writers(folder, "features") as put:
+            for start, (part, _) in zip(relations.starts, parts, strict=True):
+                put(relations.fill(read_rows(part), start))
+        write_ranges(
+            ranges.files(folder, "features"),
+            target,
+            FEATURE_COLUMNS,
+            ["id"],
+            check=partial(validate_features, where=str(target)),
+        )
+        with ranges.writers(folder, "provenance") as put:
+            for sources in _together(provenance_paths, 16 * GROUP_MODELS):
+                put(arrow_table(sources))
+            for _, part in parts:
+                put(read_rows(part))
+        files = ranges.files(folder, "provenance")
+        write_ranges(files, out_provenance, PROVENANCE_COLUMNS, ["id", "field"])
 
 
 def features_of(parsed: pd.DataFrame, sizes: EvalSizes) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -116,22 +157,27 @@ def features_of(parsed: pd.DataFrame, sizes: EvalSizes) -> tuple[pd.DataFrame, p
         that were recovered rather than stated (training-set size, evaluation-set size, a base
         model named by config or tags).
     """
+    rows, recovered = _own_rows(parsed, sizes)
+    relations = _Relations()
+    relations.add(rows)
+    relations.settle("features")
+    features = relations.fill(arrow_table(_typed_rows(rows, FEATURE_COLUMNS)), 0).to_pandas()
+    return features, _typed_rows(recovered, PROVENANCE_COLUMNS)
+
+
+def _own_rows(parsed: pd.DataFrame, sizes: EvalSizes) -> tuple[list[Row], list[Row]]:
+    """Rows of features without what depends on other models, and recovered values; by id."""
     impossible = _impossible(parsed)
-    records = _plain_rows(parsed.sort_values("id", kind="stable"))
     rows: list[Row] = []
     recovered: list[Row] = []
-    for record in records:
+    for record in _plain_rows(parsed.sort_values("id", kind="stable")):
         row, sources = _features_row(record, sizes)
         for name in impossible.get(row["id"], ()):
             row["flags"].add(f"impossible_value:{name}")
+        row["flags"] = SEPARATOR.join(sorted(row["flags"])) or None
         rows.append(row)
         recovered += [source | {"id": row["id"]} for source in sources]
-    _add_chains(rows)
-    _add_duplicates(rows)
-    _add_families(rows)
-    for row in rows:
-        row["flags"] = SEPARATOR.join(sorted(row["flags"])) or None
-    return _typed(rows, FEATURE_COLUMNS), _typed(recovered, PROVENANCE_COLUMNS)
+    return rows, recovered
 
 
 # --- one model ----------------------------------------------------------------------------------
@@ -285,14 +331,15 @@ def _impossible(parsed: pd.DataFrame) -> dict[str, list[str]]:
         column = FEATURES[name]
         if column.dtype != "str":
             values = parsed[name].astype("float64")
-            for model_id in parsed["id"][out_of_bounds(values, column)]:
+            outside = out_of_bounds(values, column)
+            for model_id in parsed["id"][outside] if outside.any() else ():
                 found.setdefault(model_id, []).append(name)
     return found
 
 
 def _exclude_reason(row: Row, status: str) -> str | None:
     if status != "ok":
-        return "unreadable_card" if status.startswith("failed") else "no_card"
+        return "unreadable_card" if status.startswith("failed") else status.replace(" ", "_")
     if all(row[name] is None for name in _SETTINGS):
         return "no_hyperparameters"
     if all(row[name] is None for name in METRICS):
@@ -314,37 +361,148 @@ def _source(field: str, value: str, kind: str, confidence: float, **place: int |
 # --- relations between models -------------------------------------------------------------------
 
 
-def _add_chains(rows: Sequence[Row]) -> None:
-    """Follow base models through the models at hand: ``base_chain``, nearest first."""
-    parents = {(canonical_model(row["id"]) or row["id"]).lower(): row["base_model"] for row in rows}
-    for row in rows:
+class _Relations:
+    """What relates models to each other, from a few numbers a model.
+
+    ``base_chain`` follows base models through the models at hand, nearest first. ``duplicate_of``
+    points every model that repeats all of another's numbers to the first of them; only rows with
+    enough digits of results can repeat: that two models print accuracy 0.9 says nothing. One family
+    are models with the same numbers, whoever published them, and models of one owner with the same
+    base and data set that have the same settings, or names that differ in numbers alone.
+
+    First is the one modified earliest (undated ones last), then by id. Keys are 64-bit hashes: of a
+    million models, two unlike ones share one with a probability of 3e-8.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.starts: list[int] = []
+        self.order: list[int] = []
+        self._dates: list[str] = []
+        self._bases: list[str | None] = []
+        self._keys = {name: array("Q") for name in ("numbers", "stem", "settings")}
+        self._parents: dict[str, str | None] = {}
+        self._duplicate_of = array("q")
+        self._family = array("q")
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take note of the rows of one bucket."""
+        self.starts.append(len(self.ids))
+        for row in rows:
+            self.ids.append(row["id"])
+            self._dates.append(row["last_modified"] or "~")
+            base = row["base_model"]
+            self._bases.append(None if base is None else sys.intern(base))
+            usable = row["exclude_reason"] is None
+            repeats = usable and _result_digits(row) >= RESULT_DIGITS
+            self._keys["numbers"].append(_key(_numbers(row)) if repeats else 0)
+            kin = usable and base is not None
+            home = (row["owner"], _fold(base), row["dataset"])
+            stem = _NUMBER_IN_NAME.sub("#", name_of(row["id"]).lower())
+            stem = re.sub(r"[#._-]+", "-", stem)
+            self._keys["stem"].append(_key((*home, stem)) if kin else 0)
+            settings = [row[name] for name in _SETTINGS]
+            self._keys["settings"].append(_key((*home, *settings)) if kin else 0)
+
+    def settle(self, where: str) -> None:
+        """Relate all models that were added.
+
+        Raises:
+            UserError: when a model was added twice.
+        """
+        ids = self.ids
+        self.order = sorted(range(len(ids)), key=ids.__getitem__)
+        for one, other in pairwise(self.order):
+            if ids[one] == ids[other]:
+                raise UserError(f"model '{ids[one]}' has several rows", where=where)
+        wanted = {base.lower() for base in self._bases if base is not None}
+        for place in self.order:
+            name = (canonical_model(ids[place]) or ids[place]).lower()
+            if name in wanted:
+                self._parents[name] = self._bases[place]
+        self._duplicate_of = array("q", [-1]) * len(ids)
+        groups = _Groups(len(ids))
+        for members in _runs(self._keys["numbers"]):
+            first = min(members, key=self._published)
+            for place in members:
+                if place != first:
+                    self._duplicate_of[place] = first
+                    groups.join(place, first)
+        for name in ("stem", "settings"):
+            for members in _runs(self._keys[name]):
+                for place in members[1:]:
+                    groups.join(place, members[0])
+        firsts: dict[int, int] = {}
+        for place in range(len(ids)):
+            root = groups.find(place)
+            known = firsts.setdefault(root, place)
+            if self._published(place) < self._published(known):
+                firsts[root] = place
+        self._family = array("q", (firsts[groups.find(place)] for place in range(len(ids))))
+
+    def fill(self, table: pa.Table, start: int) -> pa.Table:
+        """The rows of one bucket with their relations.
+
+        Args:
+            table: as they were added.
+            start: how many rows were added before (:attr:`starts`).
+        """
+        import pyarrow as pa
+
+        places = range(start, start + len(table))
+        repeats = [self._duplicate_of[place] for place in places]
+        flags = [
+            own if first < 0 else SEPARATOR.join(sorted({*_split(own), "duplicate"}))
+            for own, first in zip(table["flags"].to_pylist(), repeats, strict=True)
+        ]
+        filled = {
+            "base_chain": [self._chain(place) for place in places],
+            "duplicate_of": [self.ids[first] if first >= 0 else None for first in repeats],
+            "family": [self.ids[self._family[place]] for place in places],
+            "flags": flags,
+        }
+        for name, values in filled.items():
+            number = table.schema.get_field_index(name)
+            field = table.schema.field(number)
+            table = table.set_column(number, field, pa.array(values, type=field.type))
+        return table
+
+    def _published(self, place: int) -> tuple[str, str]:
+        return self._dates[place], self.ids[place]
+
+    def _chain(self, place: int) -> str | None:
         chain: list[str] = []
-        seen = {row["id"].lower()}
-        parent = row["base_model"]
+        seen = {self.ids[place].lower()}
+        parent = self._bases[place]
         while parent is not None and parent.lower() not in seen and len(chain) < _CHAIN_LIMIT:
             chain.append(parent)
             seen.add(parent.lower())
-            parent = parents.get(parent.lower())
-        row["base_chain"] = SEPARATOR.join(chain) or None
+            parent = self._parents.get(parent.lower())
+        return SEPARATOR.join(chain) or None
 
 
-def _add_duplicates(rows: Sequence[Row]) -> None:
-    """Point every model that repeats all of another's numbers to the first of them.
+def _numbers(row: Row) -> tuple[Any, ...]:
+    """All that a repeat repeats."""
+    words = (_fold(row["base_model"]), row["optimizer"], row["lr_scheduler_type"])
+    return (*words, *(row[name] for name in (*_NUMERIC, *METRICS) if name != "n_eval"))
 
-    First is the one modified earliest (undated ones last), then by id. Only rows with enough digits
-    of results can repeat: that two models print accuracy 0.9 says nothing.
-    """
-    groups: dict[Hashable, list[Row]] = {}
-    for row in rows:
-        if _result_digits(row) >= RESULT_DIGITS and row["exclude_reason"] is None:
-            numbers = tuple(row[name] for name in (*_NUMERIC, *METRICS) if name != "n_eval")
-            key = (_fold(row["base_model"]), row["optimizer"], row["lr_scheduler_type"], numbers)
-            groups.setdefault(key, []).append(row)
-    for group in groups.values():
-        group.sort(key=_first_published)
-        for row in group[1:]:
-            row["duplicate_of"] = group[0]["id"]
-            row["flags"].add("duplicate")
+
+def _key(parts: tuple[Any, ...]) -> int:
+    """A hash that is never 0, which stands for no key."""
+    data = repr(parts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") or 1
+
+
+def _runs(keys: array[int]) -> Iterator[list[int]]:
+    """Places of each key that several places share."""
+    import numpy as np
+
+    values = np.frombuffer(keys, dtype=np.uint64)
+    order = np.argsort(values, kind="stable")
+    breaks = np.flatnonzero(np.diff(values[order])) + 1
+    for members in np.split(order, breaks):
+        if len(members) > 1 and values[members[0]]:
+            yield members.tolist()
 
 
 def _result_digits(row: Row) -> int:
@@ -357,62 +515,38 @@ def _result_digits(row: Row) -> int:
     return total
 
 
-def _first_published(row: Row) -> tuple[str, str]:
-    return row["last_modified"] or "~", row["id"]
-
-
-def _add_families(rows: Sequence[Row]) -> None:
-    """Group repeats, re-uploads and sweeps.
-
-    One family: models with the same numbers, whoever published them; and models of one owner with
-    the same base and data set that have the same settings, or names that differ in numbers alone.
-    """
-    groups = _Groups()
-    for row in rows:
-        own = row["id"]
-        groups.join(own, row["duplicate_of"] or own)
-        if row["base_model"] is None or row["exclude_reason"] is not None:
-            continue
-        home = (row["owner"], _fold(row["base_model"]), row["dataset"])
-        stem = _NUMBER_IN_NAME.sub("#", name_of(own).lower())
-        groups.join(own, ("stem", *home, re.sub(r"[#._-]+", "-", stem)))
-        groups.join(own, ("settings", *home, *(row[name] for name in _SETTINGS)))
-    members: dict[Hashable, list[Row]] = {}
-    for row in rows:
-        members.setdefault(groups.find(row["id"]), []).append(row)
-    for family in members.values():
-        first = min(family, key=_first_published)["id"]
-        for row in family:
-            row["family"] = first
-
-
 class _Groups:
-    """Disjoint sets with path halving (Tarjan & van Leeuwen 1984)."""
+    """Disjoint sets of whole numbers with path halving (Tarjan & van Leeuwen 1984)."""
 
-    def __init__(self) -> None:
-        self.parent: dict[Hashable, Hashable] = {}
+    def __init__(self, size: int) -> None:
+        self.parent = array("q", range(size))
 
-    def find(self, item: Hashable) -> Hashable:
+    def find(self, item: int) -> int:
         parent = self.parent
-        parent.setdefault(item, item)
         while parent[item] != item:
             parent[item] = parent[parent[item]]
             item = parent[item]
         return item
 
-    def join(self, one: Hashable, other: Hashable) -> None:
+    def join(self, one: int, other: int) -> None:
         self.parent[self.find(one)] = self.find(other)
 
 
 # --- frames -------------------------------------------------------------------------------------
 
 
-def _concat(paths: Sequence[str | Path], what: str) -> pd.DataFrame:
+def _together(paths: Sequence[str | Path], rows: int) -> Iterator[pd.DataFrame]:
+    """Tables in order of path, small ones joined until they have so many rows."""
     import pandas as pd
 
-    if not paths:
-        raise UserError(f"no table of {what}")
-    return pd.concat([read_table(path) for path in sorted(map(str, paths))], ignore_index=True)
+    waiting: list[pd.DataFrame] = []
+    for path in sorted(map(str, paths)):
+        waiting.append(read_table(path))
+        if sum(map(len, waiting)) >= rows:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting.clear()
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
 
 
 def _plain_rows(frame: pd.DataFrame) -> Iterable[Row]:
@@ -425,7 +559,7 @@ def _plain_rows(frame: pd.DataFrame) -> Iterable[Row]:
     ]
 
 
-def _typed(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
+def _typed_rows(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
     import pandas as pd
 
     cells = list(zip(*map(itemgetter(*columns), rows), strict=True)) or [()] * len(columns)

@@ -27,6 +27,8 @@ _EARLY_OWNERS: Mapping[str, re.Pattern[str]] = {
     }.items()
 }
 
+_OWNER_CASE: Mapping[str, str] = {"facebookai": "FacebookAI"}
+
 # Accounts that owner-less data sets moved to; the short name is kept.
 _EARLY_DATASETS: Mapping[str, str] = {
     "ag_news": "fancyzhx",
@@ -131,6 +133,18 @@ def canonical_model(name: str | None) -> str | None:
     owner, slash, rest = text.partition("/")
     early = _EARLY_OWNERS.get(owner.lower()) if slash else None
     return rest if early is not None and early.fullmatch(rest.lower()) else text
+
+
+def hub_spellings(name: str) -> list[str]:
+    """Names under which the Hub's tags may list a base model: with its owner and without.
+
+    Args:
+        name: ``owner/name``, or the bare name of an early model.
+    """
+    bare = canonical_model(name) or name
+    owners = [owner for owner, early in _EARLY_OWNERS.items() if early.fullmatch(bare.lower())]
+    owned = [f"{_OWNER_CASE.get(owner, owner)}/{bare}" for owner in owners if "/" not in bare]
+    return list(dict.fromkeys([name, *owned, bare]))
 
 
 @lru_cache(maxsize=65536)

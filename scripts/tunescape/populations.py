@@ -161,7 +161,10 @@ def write_sample(
 
 
 def account_models(
-    source_report: str | Path | None, flow_paths: Sequence[str | Path], out_flow: str | Path
+    source_report: str | Path | None,
+    flow_paths: Sequence[str | Path],
+    out_flow: str | Path,
+    harvest_flows: Sequence[str | Path] = (),
 ) -> None:
     """Write one sample flow: from the source's records to models, then population by population.
 
@@ -169,12 +172,14 @@ def account_models(
         source_report: JSON of ``sources.split_source``; None in a study that reads no source.
         flow_paths: flows of :func:`write_sample`.
         out_flow: CSV of ``schemas.FLOW_COLUMNS``.
+        harvest_flows: flows of what came before the source: discovery and harvest.
     """
     import pandas as pd
 
-    flows = [pd.DataFrame(columns=list(FLOW_COLUMNS)), *map(read_table, flow_paths)]
+    flows = [pd.DataFrame(columns=list(FLOW_COLUMNS)), *map(read_table, harvest_flows)]
     if source_report is not None:
-        flows[0] = source_flow(read_json(source_report))
+        flows.append(source_flow(read_json(source_report)))
+    flows += map(read_table, flow_paths)
     joined = pd.concat([flow for flow in flows if len(flow)] or flows[:1], ignore_index=True)
     write_table(joined, out_flow, FLOW_COLUMNS)
 

@@ -98,6 +98,11 @@ RAW_SCHEMA: dict[str, Any] = {
         "source": {"enum": ["cards", "snapshot", "hub"]},
         "fetched_at": {"anyOf": [_TEXT, _NULL], "description": "ISO 8601; null offline"},
         "status": {**_TEXT, "minLength": 1, "description": "ok, no card, or why there is none"},
+        "hub": {
+            **_OBJECT,
+            "description": "what a live harvest knows besides: gated, private, disabled, siblings, "
+            "parameters, relation, found_by, renamed_to, notes, evaluations; absent elsewhere",
+        },
     },
 }
 
@@ -283,14 +288,17 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "fetched_at": _TEXT_OR_NONE,
     "status": (str,),
 }
+_PLAIN_LIVE = {**_PLAIN, "hub": (dict,)}
 
 
 def _plainly_valid(record: Any) -> bool:
     """A quick yes for what is right; tens of thousands of records are checked twice a run."""
+    if type(record) is not dict:
+        return False
+    plain = _PLAIN_LIVE if "hub" in record else _PLAIN
     return (
-        type(record) is dict
-        and record.keys() == _PLAIN.keys()
-        and all(type(record[key]) in types for key, types in _PLAIN.items())
+        record.keys() == plain.keys()
+        and all(type(record[key]) in types for key, types in plain.items())
         and record["schema"] == RAW_SCHEMA_VERSION
         and record["id"] != ""
         and record["status"] != ""

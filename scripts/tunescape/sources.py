@@ -25,7 +25,7 @@ from typing import IO, Any
 from tunescape.errors import UserError
 from tunescape.hub import bucket_names, bucket_of, safe_name
 from tunescape.schemas import RAW_SCHEMA_VERSION, validate_raw
-from tunescape.tables import write_bytes, write_json
+from tunescape.tables import atomic, write_bytes, write_json
 
 LINE_LIMIT = 32 * 2**20
 """Longest line of a JSON Lines dump in bytes; a longer one is counted as unreadable."""
@@ -109,19 +109,22 @@ def read_source(kind: str, path: str | Path, report: SourceReport) -> Iterator[d
 
     Args:
         kind: ``cards`` (JSON Lines of ``{id, info, readme}``, plain or gzip, or parquet with
-            ``modelId`` and ``card``; a folder of such files is read in order of name) or
-            ``snapshot`` (JSON Lines of raw records that hold facts and no text).
+            ``modelId`` and ``card``; a folder of such files is read in order of name),
+            ``snapshot`` (JSON Lines of raw records that hold facts and no text) or ``hub`` (the
+            same of what a harvest saved).
         path: the dump; its format is found from its first bytes.
         report: counts what is read and what is refused.
 
     Raises:
         UserError: when the file is missing, cut off, or not of the stated kind.
     """
-    if kind == "snapshot":
+    if kind in ("snapshot", "hub"):
         yield from _read_snapshot(Path(path), report)
         return
     if kind != "cards":
-        raise UserError(f"unknown source '{kind}'", where=str(path), expected="cards or snapshot")
+        raise UserError(
+            f"unknown source '{kind}'", where=str(path), expected="cards, snapshot or hub"
+        )
     for file in _files(Path(path)):
         reader = _read_parquet if _starts(file, _PARQUET) else _read_json_lines
         yield from reader(file, report)
@@ -601,27 +604,30 @@ class _Spill:
         self.size = 0
 
 
-def _spilled(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Id, date and record of each line of a bucket's spill file."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", newline="\n") as handle:
-        for line in handle:
-            key, date, record = line.split("\t", 2)
-            yield json.loads(key), date, record
+def _spilled(handle: IO[bytes]) -> Iterator[tuple[str, str, int, int]]:
+    """Id, date, place and length of the record on each line of a bucket's spill file."""
+    place = 0
+    for line in handle:
+        key, date, record = line.split(b"\t", 2)
+        place += len(line)
+        yield json.loads(key), date.decode(), place - len(record), len(record)
 
 
 def _settle_bucket(path: Path, out_path: str | Path, report: SourceReport) -> None:
-    """Write the latest record of each id, sorted by id."""
-    latest: dict[str, tuple[str, str]] = {}
+    """Write the latest record of each id, sorted by id; records stay on disk until then."""
+    latest: dict[str, tuple[str, int, int]] = {}
     total = 0
-    for model_id, date, record in _spilled(path):
-        total += 1
-        if model_id not in latest or date >= latest[model_id][0]:
-            latest[model_id] = date, record
+    path.touch()
+    with path.open("rb") as handle, atomic(out_path) as temporary, temporary.open("wb") as out:
+        for model_id, date, place, length in _spilled(handle):
+            total += 1
+            if model_id not in latest or date >= latest[model_id][0]:
+                latest[model_id] = date, place, length
+        for _, place, length in (latest[key] for key in sorted(latest)):
+            handle.seek(place)
+            out.write(handle.read(length))
     report.models += len(latest)
     report.duplicates += total - len(latest)
-    write_bytes("".join(latest[key][1] for key in sorted(latest)).encode(), out_path)
 
 
 def _nothing_usable(path: str, report: SourceReport) -> UserError:

@@ -25,12 +25,13 @@ from tunescape.config import (
 )
 from tunescape.digests import code_digest
 from tunescape.factors import read_factors
-from tunescape.hub import bucket_names
+from tunescape.hub import bucket_names, name_of
 
 if TYPE_CHECKING:
     from tunescape.tuning.study import Search, TuningStudy
 
 CONFIG_FILE = "config.yaml"
+HARVEST = "results/hub/harvest.jsonl.gz"
 
 Spec = dict[str, Any]
 
@@ -315,6 +316,45 @@ class Study:
     def _draw_contrast(self, population: str, experiment: str, metric: str) -> Spec:
         told = self._contrast_arms(population, experiment, metric)
         return {**told, "dpi": self.config.figures.dpi}
+
+    @property
+    def dump(self) -> str:
+        """The file that models are read from: a dump, the snapshot, or what a harvest saved."""
+        live = self.config.hub.source == "hub"
+        return HARVEST if live else self.config.hub.path
+
+    @property
+    def pinned(self) -> list[str]:
+        """The pinned list of models, where there is one."""
+        path = self.config.hub.models
+        return [path] if Path(path).exists() else []
+
+    @property
+    def base_models(self) -> list[str]:
+        """Base models to look for on the Hub: as stated, or those that populations name."""
+        named = [name for p in self.config.populations.values() for name in p.base_model]
+        plain = [name for name in named if not re.search(r"[*?\[]", name)]
+        return self.config.discovery.base_models or list(dict.fromkeys(plain))
+
+    def live(self, *paths: str) -> list[str]:
+        """These paths in a study that analyses models of the live Hub; none in any other."""
+        return list(paths) if self.config.hub.source == "hub" and self.populations else []
+
+    def _fetch_models(self) -> Spec:
+        hub, discovery = self.config.hub, self.config.discovery
+        search = discovery.search
+        return {
+            **hub.model_dump(exclude={"source", "path", "buckets"}),
+            "base_models": self.base_models,
+            "search": [name_of(base) for base in self.base_models] if search is None else search,
+        }
+
+    def _discover_models(self) -> Spec:
+        return {**self.config.discovery.model_dump(), **self._fetch_models()}
+
+    def _record_drift(self) -> Spec:
+        dumped = self.config.model_dump(include={"populations", "regression", "coverage"})
+        return {"models": self.config.hub.models, **dumped}
 
     def _split_source(self) -> Spec:
         return {"source": self.config.hub.source, "buckets": self.buckets}

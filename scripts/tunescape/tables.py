@@ -98,7 +98,7 @@ def write_table(
     """
     target = Path(path)
     if columns is not None:
-        frame = _conform(frame, columns, str(target))
+        frame = conform(frame, columns, str(target))
     if sort_by:
         frame = frame.sort_values(list(sort_by), kind="stable")
     frame = frame.reset_index(drop=True)
@@ -115,7 +115,12 @@ def write_table(
             )
 
 
-def _conform(frame: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.DataFrame:
+def conform(frame: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.DataFrame:
+    """The frame with exactly these columns, in this order, cast to these types.
+
+    Raises:
+        UserError: when columns are missing, unknown, or do not hold the stated type.
+    """
     missing = [name for name in columns if name not in frame.columns]
     unknown = [name for name in frame.columns if name not in columns]
     if missing or unknown:

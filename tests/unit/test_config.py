@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -141,6 +142,16 @@ def test_unreadable_files_are_one_message(text: str, says: str, tmp_path: Path) 
 def test_merge_goes_key_by_key() -> None:
     merged = cfg.merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": {"e": 1}})
     assert merged == {"a": {"b": 9, "c": 2}, "d": {"e": 1}}
+
+
+def test_dates_and_base_models_of_a_discovery_are_checked() -> None:
+    dated = cfg.load_config({"discovery": {"modified_after": datetime.date(2023, 4, 1)}})
+    assert dated.discovery.modified_after == "2023-04-01"
+    with pytest.raises(UserError) as error:
+        cfg.load_config({"discovery": {"modified_before": "May", "base_models": ["distilbert*"]}})
+    assert "discovery.modified_before: got 'May'" in str(error.value)
+    with pytest.raises(UserError, match=r"discovery\.base_models\.0: got 'distilbert\*'"):
+        cfg.load_config({"discovery": {"base_models": ["distilbert*"]}})
 
 
 def staged(**changes: object) -> dict:

@@ -1,0 +1,81 @@
+"""The published study on the live Hub, end to end at small size, against a Hub on the loopback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from harness import ROOT, copy_project, snakemake
+from tunescape.tables import read_table
+
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "unit")]
+
+from hub_cards import SST2, card  # noqa: E402
+from hub_server.server import Fault, HubServer, Model  # noqa: E402
+
+BASE = f"distilbert/{SST2}"
+SMALL = """
+hub: {requests_per_second: 500, buckets: 1}
+coverage: {min_rows: 12}
+regression: {metrics: [loss], views: [absolute]}
+"""
+FIT = "results/analysis/distilbert-sst2/absolute/loss/coefficients.csv"
+DRIFT = "results/hub/drift.csv"
+LEFT = "results/analysis/distilbert-sst2/sample_flow.csv"
+
+
+def models(count: int) -> list[Model]:
+    """Children of the SST-2 DistilBERT whose loss depends on what they were trained with."""
+    found = []
+    for n in range(count):
+        rate, batch, epochs = (1 + n % 4) * 1e-5, 8 * 2 ** (n // 4 % 3), 1 + n // 12 % 3
+        loss = f"{0.3 + 0.01 * (n % 4) ** 2 + 0.02 * epochs + n * 0.000137:.4f}"
+        text = card(
+            base=BASE,
+            metrics={"Loss": loss},
+            learning_rate=rate,
+            train_batch_size=batch,
+            num_epochs=epochs,
+        )
+        tags = ["text-classification", f"base_model:{BASE}", f"base_model:finetune:{BASE}"]
+        state = "gated" if n == 5 else "ok"
+        name = f"owner{n % 7}/model-{n}"
+        found.append(Model(name, f"{n:040x}", {"README.md": text.encode()}, tags, state))
+    return found
+
+
+def test_the_published_study_mines_the_live_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copy_project(tmp_path / "study")
+    small = tmp_path / "small.yaml"
+    small.write_text(SMALL)
+    server = HubServer(models(40), page=25)
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    study = ("--configfile", "studies/paper.yaml", str(small))
+    try:
+        found = snakemake(project, "discover", *study)
+        assert found.returncode == 0, found.output[-3000:]
+        assert "40 models pinned in studies/paper_models.tsv (40 new" in found.output
+        server.reset([Fault("503", "resolve", 1, 0.2)])
+        outcome = snakemake(project, DRIFT, LEFT, *study)
+        assert outcome.returncode == 0, outcome.output[-3000:]
+        assert server.injected.total() > 0
+        assert {seen["step"] for seen in server.log} == {"resolve", "file"}
+        again = snakemake(project, "discover", "--dry-run", *study)
+        assert set(again.rules) - {"discover"} == {"discover_models"}
+    finally:
+        server.close()
+    assert len(read_table(project / "results/hub/features.parquet")) == 40
+    flow = read_table(project / LEFT)
+    assert flow[flow["reason"] == "gated"]["removed"].tolist() == [1]
+    terms = read_table(project / FIT)["term"].tolist()
+    assert "learning_rate:num_epochs" in terms
+    drift = read_table(project / DRIFT)
+    own = drift[drift["population"] == "distilbert-sst2"]
+    assert own["term"].tolist() == sorted(terms) and (own["models"] == 40).all()
+    changes = read_table(project / "results/hub/changes.csv")
+    assert (changes["change"] == "new").all() and len(changes) == 40
