@@ -9,6 +9,7 @@ from tunescape.errors import UserError
 from tunescape.tables import read_json, read_table
 from tunescape.tuning import rounds, screening
 from tunescape.tuning.study import read_study
+from tunescape.tuning.trials import write_round
 from tuning_objective import make_trainer, study_spec
 
 LINEAR = {"learning_rate": 0.03, "warmup_steps": -0.02, "dropout": 0.01}
@@ -125,6 +126,7 @@ def test_a_failed_run_does_not_stop_the_screening(tmp_path):
 
 def test_screening_waits_for_all_results(tmp_path):
     spec = study_spec([{"screen": {}}])
-    rounds.propose_round(spec, tmp_path, "screen", 1)
+    proposed = rounds.propose_round(spec, tmp_path, "screen", 1)
+    write_round(proposed, tmp_path / "screen/round-1.json")
     with pytest.raises(UserError, match="13 trials have no result"):
         screening.rank_factors(spec, tmp_path, "screen", tmp_path / "e.csv", tmp_path / "k.json")
