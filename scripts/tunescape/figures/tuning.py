@@ -255,6 +255,7 @@ def draw_training(history: str | Path, outputs: Paths, metric: str, dpi: int = 1
                     )  # fmt: skip
             axes.set_xlabel("epoch")
             axes.set_ylabel(said)
+            axes.set_xlim(0, float(table["epoch"].max()) + 0.3)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend()
         seeds = table["run_id"].nunique()

@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from tunescape.errors import UserError
-from tunescape.figures.style import NEUTRALS
+from tunescape.figures.style import NEUTRALS, PAGE_WIDTH
 
 _HEAD = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
 _DROPPED = re.compile(
@@ -56,7 +56,11 @@ def inline_svg(path: str | Path, prefix: str, alt: str) -> Markup:
     used = {name for tag in _TAG.findall(body) for how, name in _ID.findall(tag) if how != 'id="'}
     body = _TAG.sub(lambda m: _adapted(m[0], _short(prefix), used), body)
     body = re.sub(r">\s+<", "><", body)
-    head = f'<svg viewBox="{escape(view[1])}" role="img" aria-label="{escape(alt)}">'
+    head = f'<svg viewBox="{escape(view[1])}" role="img" aria-label="{escape(alt)}"'
+    share = float(view[1].split()[2]) / (72 * PAGE_WIDTH)
+    # A drawing made for a column keeps its letters as small as those of the others.
+    narrow = f' style="width:{share:.0%};min-width:{38 * share:.0f}rem"' if share < 0.8 else ""
+    head += f"{narrow}>"
     return Markup(head + body.strip())
 
 

@@ -118,7 +118,6 @@ def result_rows(table: pd.DataFrame) -> list[dict[str, str]]:
                 "se": fixed(line["corrected_se"], 4) if is_number(line["corrected_se"]) else "",
                 "gain": fixed(line["gain"], 4) if line["candidate"] != "baseline" else "",
                 "examples": examples if line["candidate"] != "baseline" else "",
-                "method": str(line["gain_method"]) if isinstance(line["gain_method"], str) else "",
                 "confirmed": confirmed,
                 "seeds": count(line["seeds"]),
                 "again": again if line["candidate"] != "baseline" else "",
