@@ -1,19 +1,16 @@
 """Helpers that every stage shares: the checked study, and the one parameter of each rule."""
 
-import os
 import sys
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
-# Jobs inherit this: a script imports the library beside it, whatever its environment holds.
-LIBRARY = str(ROOT / "scripts")
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [LIBRARY, *filter(None, [os.environ.get("PYTHONPATH")])]
-)
-sys.path.insert(0, LIBRARY)
+sys.path.insert(0, str(ROOT / "scripts"))
 
 from tunescape.errors import UserError
+from tunescape.jobs import prefer_library
 from tunescape.study import load_study
+
+prefer_library(ROOT / "scripts")
 
 try:
     STUDY = load_study(ROOT, files=workflow.overwrite_configfiles, overrides=config)

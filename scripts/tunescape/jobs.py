@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -51,3 +52,13 @@ def logged(log_path: str | Path) -> Iterator[logging.Logger]:
 def _leave(message: str) -> None:
     print(f"tunescape: {message}", file=sys.stderr)
     raise SystemExit(1)
+
+
+def prefer_library(folder: str | Path) -> None:
+    """Let every process that this one starts import the library in ``folder``.
+
+    Snakemake puts a script's own folder last on the path: a copy of the project would run what
+    the environment knows under the library's name.
+    """
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else [])])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tunescape.errors import UserError
-from tunescape.jobs import logged
+from tunescape.jobs import logged, prefer_library
 
 
 def test_user_error_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,3 +31,15 @@ def test_defect_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     assert "unexpected ZeroDivisionError: boom" in said and str(log) in said
     assert "Traceback" not in said
+
+
+def test_started_processes_import_the_named_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "of_two.py").write_text(f"print({name!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "first"))
+    prefer_library(tmp_path / "second")
+    done = subprocess.run([sys.executable, "-m", "of_two"], capture_output=True, text=True)
+    assert done.stdout == "second\n"
