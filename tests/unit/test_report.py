@@ -267,16 +267,22 @@ def test_drawing_with_code_or_links_is_refused(body: str, tmp_path: Path) -> Non
 def test_inlined_drawing_is_prefixed_and_text_untouched(tmp_path: Path) -> None:
     path = tmp_path / "x.svg"
     path.write_text(
-        '<?xml version="1.0"?><!-- c --><svg width="9" viewBox="0 0 1 1"><g id="a"/><g id="b"/>'
+        '<?xml version="1.0"?><!-- c --><svg width="9" viewBox="0 0 500 9"><g id="a"/><g id="b"/>'
         '<use xlink:href="#a" x="1.23456" style="fill: #1d2329"/>'
         '<text>id="a" #1d2329 onload=1 1.2345</text></svg>'
     )
     own = f"g{zlib.crc32(b'fig'):x}"
     assert inline_svg(path, "fig", 'say "x" <b>') == (
-        '<svg viewBox="0 0 1 1" role="img" aria-label="say &#34;x&#34; &lt;b&gt;">'
+        '<svg viewBox="0 0 500 9" role="img" aria-label="say &#34;x&#34; &lt;b&gt;">'
         f'<g id="{own}-a"/><g/><use href="#{own}-a" x="1.23" style="fill:var(--ink)"/>'
         '<text>id="a" #1d2329 onload=1 1.2345</text></svg>'
     )
+
+
+def test_drawing_made_for_a_column_stays_narrow(tmp_path: Path) -> None:
+    path = tmp_path / "x.svg"
+    path.write_text('<svg viewBox="0 0 252 200"><g/></svg>')
+    assert 'style="width:50%;min-width:19rem"' in inline_svg(path, "fig", "half")
 
 
 @pytest.mark.parametrize(
