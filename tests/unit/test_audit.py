@@ -383,6 +383,21 @@ def test_empty_cells_skip_their_checks(tmp_path: Path) -> None:
     }
 
 
+def test_columns_that_are_not_there_skip_their_checks(tmp_path: Path) -> None:
+    header = ["", "Estimate", "Std. Error", "t value", "Pr(>|t|)"]
+    lines = [line[:5] for line in well_printed(8)]
+
+    def audited(lines: Lines) -> Audit:
+        return examine(read_tables(write(lines, tmp_path / "r.csv", header)))
+
+    whole = audited(lines)
+    assert not serious(whole) and not [f for f in whole.findings if f.check == "empty_cells"]
+    lines[3][3] = "9.99"
+    assert (lines[3][0], "t_ratio") in {(f.term, f.check) for f in serious(audited(lines))}
+    with pytest.raises(UserError, match="nothing to check"):
+        read_tables(write([line[:3] for line in lines], tmp_path / "r.csv", header[:3]))
+
+
 # --- views and terms ------------------------------------------------------------------------------
 
 FACTORS = ("learning_rate", "train_batch_size", "num_epochs")

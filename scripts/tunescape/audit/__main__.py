@@ -17,8 +17,9 @@ from tunescape.audit.table import read_tables
 from tunescape.errors import UserError
 from tunescape.tables import write_json, write_table
 
-_EPILOG = """columns of TABLE.csv: term, coef, std_err, t, p, ci_low, ci_high (or 'Std Err',
-'P>|t|', '[0.025', '0.975]' ...), and optionally table, metric, view. Numbers are read as printed.
+_EPILOG = """columns of TABLE.csv: term, coef, std_err and some of t, p, ci_low, ci_high (or
+'Std Err', 'P>|t|', '[0.025', '0.975]' ...); optionally table, metric, view. Numbers are read as
+printed.
 Exit status: 0 when the audit ran, whatever it found; 2 when it could not."""
 
 

@@ -182,6 +182,7 @@ def infer_degrees(table: PublishedTable) -> Degrees:
 def check_possible(table: PublishedTable, degrees: Degrees) -> list[Finding]:
     """Numbers that no regression prints: negative errors, p outside [0, 1], turned intervals."""
     found = []
+    printed = [n for n in NUMBERS if not all(getattr(row, n).missing for row in table.rows)]
     for row in table.rows:
         wrong = []
         if row.std_err.interval.high < 0:
@@ -191,11 +192,11 @@ def check_possible(table: PublishedTable, degrees: Degrees) -> list[Finding]:
         if row.ci_low.interval.low > row.ci_high.interval.high:
             turned = f"{row.ci_low.text}, {row.ci_high.text}"
             wrong.append(("interval", turned, "the lower end lies above the upper one"))
-        for column, printed, why in wrong:
+        for column, text, why in wrong:
             found.append(
-                Finding(table.name, "possible", "error", f"{column} {printed}", "", why, row.term)
+                Finding(table.name, "possible", "error", f"{column} {text}", "", why, row.term)
             )
-        empty = [name for name in NUMBERS if getattr(row, name).missing]
+        empty = [name for name in printed if getattr(row, name).missing]
         if empty:
             why = "checks that need these cells were left out for this row"
             text = f"no {', '.join(empty)}"

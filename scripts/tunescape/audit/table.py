@@ -14,8 +14,11 @@ from tunescape.audit.printed import Interval, Printed, parse_printed
 from tunescape.errors import UserError
 
 NUMBERS = ("coef", "std_err", "t", "p", "ci_low", "ci_high")
-REQUIRED = ("term", *NUMBERS)
-OPTIONAL = ("table", "metric", "view")
+REQUIRED = ("term", "coef", "std_err")
+TESTS = ("t", "p", "ci_low", "ci_high")
+"""At least one of these says something that coefficient and error can be held against."""
+
+OPTIONAL = (*TESTS, "table", "metric", "view")
 CONSTANTS = frozenset({"const", "constant", "intercept", "(intercept)", "_cons", "1", "bias"})
 _ALIASES = {
     "term": "term variable parameter predictor feature name regressor unnamed:0",
@@ -110,9 +113,10 @@ class PublishedTable:
 def read_tables(path: str | Path, level: float | None = None) -> list[PublishedTable]:
     """Read one or more published tables from a CSV (or TSV) file.
 
-    Columns: term, coef, std_err, t, p, ci_low, ci_high, by these or by their usual names
+    Columns: term, coef, std_err and some of t, p, ci_low, ci_high, by these or by their usual names
     (``Std Err``, ``P>|t|``, ``[0.025``, ``0.975]``); optionally table, metric and view, which tell
-    the tables of one file apart. A nameless first column holds the terms.
+    the tables of one file apart. A nameless first column holds the terms. A column that is not
+    there is read as one of empty cells.
 
     Args:
         level: confidence level of the intervals; None reads it from headers such as ``[0.025``
@@ -137,8 +141,9 @@ def read_tables(path: str | Path, level: float | None = None) -> list[PublishedT
             raise UserError(
                 f"{len(cells)} cells", where=place, expected=f"{len(header)} as in the header"
             )
-        cell = {name: cells[i].strip() for name, i in columns.items()}
-        if columns["ci_low"] == columns["ci_high"]:
+        cell = dict.fromkeys(TESTS, "")
+        cell |= {name: cells[i].strip() for name, i in columns.items()}
+        if "ci_low" in columns and columns["ci_low"] == columns["ci_high"]:
             cell["ci_low"], cell["ci_high"] = _split_interval(cell["ci_low"], place)
         numbers = {n: parse_printed(cell[n], f"{place}, column '{n}'") for n in NUMBERS}
         key = (cell.get("table", ""), cell.get("metric", ""), cell.get("view", "").lower())
@@ -202,8 +207,13 @@ def _columns(header: list[str], where: str) -> tuple[dict[str, int], float]:
         else:
             found[name] = position
     missing = [name for name in REQUIRED if name not in found]
-    if missing or unknown:
-        said = [f"missing column {', '.join(map(repr, missing))}"] if missing else []
+    for end, other in (("ci_low", "ci_high"), ("ci_high", "ci_low")):
+        if end in found and other not in found:
+            missing.append(other)
+    said = [f"missing column {', '.join(map(repr, missing))}"] if missing else []
+    if not missing and not any(name in found for name in TESTS):
+        said.append("neither t, p nor an interval: there is nothing to check")
+    if said or unknown:
         for title in unknown:
             near = difflib.get_close_matches(title.lower(), (*REQUIRED, *OPTIONAL), n=1)
             said.append(f"unknown column {title[:60]!r}" + "".join(f" (near '{n}')" for n in near))
