@@ -259,15 +259,29 @@ def compare_starts(
                 "gain_low": gain_low,
                 "gain_high": gain_high,
                 "overlap": overlap,
-                "statement": _said(stage, mean, low, high, len(known), budget, overlap),
+                "statement": _said(
+                    stage,
+                    (mean, low, high),
+                    (gain, gain_low, gain_high),
+                    len(known),
+                    budget,
+                    overlap,
+                ),
             }
         )
     return found
 
 
 def _said(
-    stage: str, mean: float, low: float, high: float, pairs: int, budget: int, overlap: bool
+    stage: str,
+    runs: tuple[float, float, float],
+    gains: tuple[float, float, float],
+    pairs: int,
+    budget: int,
+    overlap: bool,
 ) -> str:
+    """Both sides of a warm start: how much earlier, and how much better at the end."""
+    mean, low, high = runs
     verb = "saved" if mean >= 0 else "lost"
     many = f"{abs(mean):.1f}" if mean else "none"
     text = f"{stage}: the warm start {verb} {many} of {budget} runs"
@@ -275,6 +289,12 @@ def _said(
         decided = low > 0 or high < 0
         text += f" (95 % {low:.1f} to {high:.1f}, {pairs} pairs"
         text += ")" if decided else "; not distinguishable from none)"
-    else:
-        text += " (one pair of searches, so no interval)"
+    gain, gain_low, gain_high = gains
+    text += (
+        f" until the lesser of the two bests, and its own best is {gain:+.4f} beside the cold one"
+    )
+    if math.isfinite(gain_low):
+        text += f" (95 % {gain_low:+.4f} to {gain_high:+.4f})"
+    if pairs == 1:
+        text += "; one pair of searches decides nothing"
     return text + f"; the bands of the tuning curves {'overlap' if overlap else 'do not overlap'}"

@@ -10,7 +10,7 @@ is proposed as an empty one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import prod
@@ -74,6 +74,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 """Stage -> its options and their defaults."""
 
+PRUNING = {"reduction": 3, "min_epochs": 1}
 STUDY_KEYS = (
     "name", "task", "model", "method", "factors", "fixed", "seeds", "train_size", "keep", "stages",
     "metric", "code",
@@ -286,8 +287,16 @@ def _searches(study: TuningStudy, raw: Any, where: str) -> list[Search]:
         if kind == "screen":
             kept = min(int(options["keep"]), len(names))
         reads = tuple(search.name for search in found)
-        if (options.get("around") or kind == "confirm") and not reads:
+        needs = options.get("around") or kind == "confirm"
+        if (needs or options.get("prior") == "earlier_stages") and not reads:
             raise UserError("nothing comes before it", where=place, fix="put a stage before it")
+        used = sorted(set(study.seeds) & set(options["seeds"])) if kind == "confirm" else []
+        if used:
+            raise UserError(
+                f"seeds {', '.join(map(str, used))} were used to choose",
+                where=f"{place}.confirm.seeds",
+                expected="seeds that no earlier stage has",
+            )
         arms: tuple[Arm, ...] = ("only",)
         if options.get("prior", "none") != "none":
             arms = ("warm", "cold")
@@ -341,13 +350,75 @@ def _options(
         for name in mapping if isinstance(mapping, Mapping) else ():
             if name not in names:
                 raise _unknown("factor", str(name), names, f"{where}.{key}")
+    for key, (accepts, expected) in _ACCEPTED.items():
+        if key in options and options[key] != OPTIONS[kind][key] and not accepts(options[key]):
+            raise UserError(f"got {options[key]!r}", where=f"{where}.{key}", expected=expected)
+    if kind == "screen" and options["design"] == "ofat" and options["test"] == "permutation":
+        raise UserError(
+            "one factor at a time has nothing to permute", where=f"{where}.test", fix="take t"
+        )
+    if kind == "screen" and options["keep"] > len(names):
+        expected = f"at most the {len(names)} factors"
+        raise UserError(f"got {options['keep']}", where=f"{where}.keep", expected=expected)
     pruning = options.get("pruning")
     if pruning is not None:
-        options["pruning"] = {"reduction": 3, "min_epochs": 1, **dict(pruning)}
+        for key in pruning:
+            if key not in PRUNING:
+                raise _unknown("option of pruning", str(key), list(PRUNING), f"{where}.pruning")
+        options["pruning"] = {**PRUNING, **dict(pruning)}
         if options["pruning"]["reduction"] < 2 or options["pruning"]["min_epochs"] <= 0:
             expected = "reduction of at least 2, min_epochs above 0"
             raise UserError(f"got {dict(pruning)!r}", where=f"{where}.pruning", expected=expected)
     return options
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 < value < 1
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are_seeds(value: Any) -> bool:
+    listed = isinstance(value, (list, tuple)) and bool(value)
+    return listed and all(_is_whole(v, 0) for v in value) and len(set(value)) == len(value)
+
+
+def _are_levels(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_whole(v, 1) or (isinstance(v, (list, tuple)) and v) for v in value.values())
+    return _is_whole(value, 1)
+
+
+def _are_ranges(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(v, Mapping)
+        and {"low", "high"} <= set(v)
+        and all(_is_number(v[end]) for end in ("low", "high"))
+        and v["low"] < v["high"]
+        for v in value.values()
+    )
+
+
+_ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "alpha": (_is_share, "a number between 0 and 1"),
+    "power": (_is_share, "a number between 0 and 1"),
+    "shrink": (_is_share, "a number between 0 and 1"),
+    "weight": (lambda v: v == 1 or _is_share(v), "a number above 0, at most 1"),
+    "startup": (lambda v: _is_whole(v, 1), "a whole number of at least 1"),
+    "initial": (lambda v: _is_whole(v, 1), "a whole number of at least 1"),
+    "seed": (lambda v: _is_whole(v, 0), "a whole number of at least 0"),
+    "foldover": (lambda v: isinstance(v, bool), "true or false"),
+    "seeds": (_are_seeds, "a list of distinct whole numbers"),
+    "levels": (_are_levels, "a number of levels, or factors with numbers or lists of values"),
+    "ranges": (_are_ranges, "factors with {low: ..., high: ...}, low below high"),
+    "pruning": (lambda v: isinstance(v, Mapping), "such as {reduction: 3, min_epochs: 1}"),
+}
 
 
 def varied_names(
