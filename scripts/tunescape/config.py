@@ -655,6 +655,8 @@ def _experiment_checks(config: Config) -> Iterator[str]:
             )
             continue
         told, where = experiment_spec(config, name), f"experiments.{name}"
+        if len(set(experiment.seeds)) < len(experiment.seeds):
+            yield f"{where}.seeds: got {experiment.seeds}, expected distinct numbers"
         shared = {key: told[key] for key in ("model", "task", "method", "keep")}
         if (experiment.design is None) == (experiment.stages is None):
             yield f"{where}: exactly one of `design` and `stages` is needed"
@@ -715,6 +717,20 @@ def _stage_checks(config: Config, name: str, told: Mapping[str, Any]) -> Iterato
         )
 
 
+def missing_files(config: Config, root: Path) -> Iterator[str]:
+    """A line for each local input that is neither in the working folder nor in ``root``."""
+    named: list[tuple[str, str]] = []
+    if config.populations and config.hub.source != "hub":
+        named.append(("hub.path", config.hub.path))
+    for name in sorted({experiment.task for experiment in config.experiments.values()}):
+        for split, paths in (config.tasks[name].files or {}).items():
+            listed = [paths] if isinstance(paths, str) else paths
+            named += [(f"tasks.{name}.files.{split}", path) for path in listed]
+    for key, path in named:
+        if not Path(path).exists() and not (root / path).exists():
+            yield f"{key}: no such file '{path}'"
+
+
 def experiment_spec(config: Config, name: str) -> dict[str, Any]:
     """An experiment, its task and model spelled out.
 
@@ -752,6 +768,8 @@ def _explain(details: Mapping[str, Any]) -> str:
     if details["loc"] and details["loc"][-1] == "[key]":
         said = f"unknown name '{found}'" if kind == "literal_error" else f"bad name '{found}'"
         options = _quoted(context.get("expected", ""))
+        if kind == "string_pattern_mismatch":
+            said += "; expected lower-case letters, digits, '.', '_' and '-', 64 at most"
         return f"{key}: {said}" + (_nearest(str(found), options) or _listed(options))
     if kind == "literal_error":
         options = _quoted(context["expected"])

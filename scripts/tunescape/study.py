@@ -20,10 +20,12 @@ from tunescape.config import (
     is_staged,
     load_config,
     merge,
+    missing_files,
     override,
     read_config,
 )
 from tunescape.digests import code_digest
+from tunescape.errors import UserError
 from tunescape.factors import read_factors
 from tunescape.hub import bucket_names, name_of
 
@@ -55,7 +57,11 @@ def load_study(
     for file in files or [root / CONFIG_FILE]:
         data = merge(data, read_config(file))
     source = ", ".join(map(str, files)) or CONFIG_FILE
-    return Study(root, load_config(override(data, overrides or {}), source))
+    config = load_config(override(data, overrides or {}), source)
+    missing = [f"{source}: {problem}" for problem in missing_files(config, root)]
+    if missing:
+        raise UserError("\n".join(missing))
+    return Study(root, config)
 
 
 class Study:

@@ -224,3 +224,27 @@ def test_numbers_that_snakemake_took_for_text_are_numbers() -> None:
     data = {"a": {"low": 1e-5, "name": "1e5"}, "b": [1e-4, "x"], "c": 1}
     seen = {"a": {"low": "1e-5", "name": "1e5"}, "b": ["1e-4", "x"], "c": "2e-3"}
     assert cfg.override(data, seen) == {**data, "c": 2e-3}
+
+
+def test_files_that_are_not_there_are_named_before_anything_runs(tmp_path: Path) -> None:
+    from tunescape.study import load_study
+
+    (tmp_path / "config.yaml").write_text(
+        "hub: {path: none.jsonl}\n"
+        "tasks: {mini-reviews: {files: {train: a.csv, validation: b.csv}}}\n"
+    )
+    (tmp_path / "b.csv").touch()
+    with pytest.raises(UserError) as caught:
+        load_study(tmp_path)
+    assert str(caught.value).splitlines() == [
+        "config.yaml: hub.path: no such file 'none.jsonl'",
+        "config.yaml: tasks.mini-reviews.files.train: no such file 'a.csv'",
+    ]
+
+
+def test_seeds_are_distinct() -> None:
+    experiment = cfg.Config().experiments["mini-surface"].model_dump(exclude_unset=True)
+    said = problems({"experiments": {"mini-surface": {**experiment, "seeds": [1, 1]}}})
+    assert said == [
+        "config.yaml: experiments.mini-surface.seeds: got [1, 1], expected distinct numbers"
+    ]
