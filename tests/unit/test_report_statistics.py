@@ -18,7 +18,7 @@ from tunescape.figures.contour import draw_contour
 from tunescape.figures.style import wording
 from tunescape.regression import adjust_study
 from tunescape.report import numbers, write_report
-from tunescape.report.sections import audit, specifications, strategy
+from tunescape.report.sections import audit, specifications, strategy, surface
 from tunescape.report.sections.experiments import in_words
 from tunescape.response import SURFACE_TABLES, write_surface
 from tunescape.schemas import COVERAGE_COLUMNS, FLOW_COLUMNS
@@ -250,6 +250,23 @@ def test_surface_is_told_from_its_tables(study: Any) -> None:
     assert "Ridge path: the maximum" in said and "Ridge path: the minimum" in said
     assert said.count("Along the gradient") == len(METRICS)
     assert "Fitted accuracy and its standard error" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "fit", "high", "outside", "said"),
+    [
+        (0.8, 0.9, 0.99, False, ""),
+        (0.8, 0.9, 1.01, False, "interval partly impossible"),
+        (0.9, 1.1, 1.3, True, "outside the data, impossible"),
+        (None, None, None, True, "outside the data"),
+    ],
+)
+def test_a_step_of_a_path_says_what_speaks_against_it(
+    low: float | None, fit: float | None, high: float | None, outside: bool, said: str
+) -> None:
+    numbers_of = pd.Series({"ci_low": low, "fit": fit, "ci_high": high}, dtype=float)
+    line = pd.concat([numbers_of, pd.Series({"extrapolated": outside})])
+    assert surface._note(line, (0.0, 1.0)) == said
 
 
 def test_tradeoffs_name_the_best_settings_and_models(study: Any) -> None:
