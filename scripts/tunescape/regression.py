@@ -279,14 +279,21 @@ def _with_company(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame[(counts > 1).fillna(False).to_numpy(dtype=bool)]
 
 
+def has_label(frame: pd.DataFrame, column: str) -> NDArray[np.bool_]:
+    """Which rows have a label of their own in `cluster_labels`, shape (rows,)."""
+    if column not in frame:
+        return np.zeros(len(frame), dtype=bool)
+    return np.array([isinstance(v, str) and bool(v) for v in frame[column]], dtype=bool)
+
+
 def cluster_labels(frame: pd.DataFrame, column: str) -> list[str]:
     """Cluster labels; a row without one is a cluster of its own."""
     ids = frame["id"].astype(str) if "id" in frame else frame.index.astype(str).to_series()
     if column not in frame:
         return [f"(row) {i}" for i in ids]
     return [
-        str(value) if isinstance(value, str) and value else f"(unknown) {i}"
-        for value, i in zip(frame[column], ids, strict=True)
+        str(value) if known else f"(unknown) {i}"
+        for value, known, i in zip(frame[column], has_label(frame, column), ids, strict=True)
     ]
 
 
@@ -392,7 +399,7 @@ def _shape(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _distinct(frame: pd.DataFrame, column: str) -> int:
-    return int(frame[column].nunique()) if column in frame else 0
+    return int(frame.loc[has_label(frame, column), column].nunique()) if column in frame else 0
 
 
 def _describe(wanted: Specification, header: dict[str, Any], rows: pd.DataFrame) -> FitResult:
@@ -648,7 +655,9 @@ def _summary(
     press, press_r2 = inference.press(fit)
     aliased = [t.name for t in fit.terms if t.name in fit.aliased]
     held = {"row": inference.held_out(fit, alone), "owner": inference.held_out(fit, owners)}
-    held["dataset"] = inference.held_out(fit, cluster_labels(rows, "dataset"))
+    # Rows of unknown data sets are no data sets: they stay in the fit and are not scored.
+    known = {unit: has_label(rows, unit) for unit in ("owner", "dataset")}
+    held["dataset"] = inference.held_out(fit, cluster_labels(rows, "dataset"), known["dataset"])
     cook = inference.cook_distance(fit, clusters)
     names = sorted(set(map(str, clusters)))
     return {
@@ -703,6 +712,8 @@ def _summary(
             unit: {
                 "r2": h.r2,
                 "clusters": h.clusters,
+                "rows_scored": h.rows,
+                "rows_unlabelled": int((~known[unit]).sum()) if unit in known else 0,
                 "rows_undetermined": h.undetermined,
                 "clusters_undetermined": h.clusters_undetermined,
             }

@@ -244,6 +244,36 @@ def choice(folder: Path, **reasons: str) -> Path:
     return folder / "chosen.csv"
 
 
+def test_rows_without_a_data_set_are_no_data_sets_of_their_own() -> None:
+    frame = models()
+    frame["dataset"] = np.resize(["imdb", "sst2", "yelp"], len(frame))
+    frame.loc[frame.index % 5 == 0, "dataset"] = None
+    frame.loc[7, "dataset"] = ""
+    result = fit(frame)
+    held = result.summary["held_out"]
+    assert held["dataset"]["clusters"] == result.summary["datasets"] == 3
+    assert held["dataset"]["rows_unlabelled"] == 31 and held["dataset"]["rows_scored"] == 119
+    assert held["row"]["rows_scored"] == 150 and held["row"]["rows_unlabelled"] == 0
+    found = result.fit
+    assert found is not None
+    label = frame["dataset"].fillna("").to_numpy()
+    order = {i: k for k, i in enumerate(frame["id"])}
+    label = label[[order[i] for i in result.diagnostics["id"]]]
+    error = base = 0.0
+    for name in ("imdb", "sst2", "yelp"):
+        out = label == name
+        coef = np.linalg.lstsq(found.design[~out], found.response[~out], rcond=None)[0]
+        error += np.sum((found.response[out] - found.design[out] @ coef) ** 2)
+        base += np.sum((found.response[out] - found.response[~out].mean()) ** 2)
+    assert held["dataset"]["r2"] == pytest.approx(1 - error / base, rel=1e-8)
+    frame["owner"] = frame["owner"].where(frame.index != 3)
+    alone = fit(frame).summary["held_out"]["owner"]
+    assert (alone["rows_scored"], alone["rows_unlabelled"]) == (150, 1)
+    nothing = fit(frame.assign(dataset=None)).summary["held_out"]["dataset"]
+    assert nothing["clusters"] == 0 and nothing["rows_unlabelled"] == 150
+    assert np.isnan(nothing["r2"])
+
+
 def test_weights_effects_and_links_are_options() -> None:
     frame = models()
     frame["n_eval"] = np.where(np.arange(len(frame)) % 2, 100.0, 1000.0)
