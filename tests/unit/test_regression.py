@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from tunescape.errors import UserError
 from tunescape.regression import (
     COEFFICIENT_COLUMNS,
@@ -164,6 +165,29 @@ def test_cr3_that_does_not_exist_is_recorded_and_left_empty() -> None:
     assert np.isnan(row["p_cr3"]) and np.isnan(row["ci_low"]) and np.isfinite(row["p_classical"])
     assert np.isnan(row["p_wild"])
     assert any("CR3 does not exist" in s for s in result.summary["statements"])
+
+
+def test_sizes_fall_back_to_the_next_error_that_exists() -> None:
+    frame = models()
+    frame.loc[:49, "owner"] = "owner00"
+    frame.loc[frame["owner"] != "owner00", "num_epochs"] = 3.0
+    table = fit(frame).coefficients.set_index("term")
+    judged = table[table["estimable"]]
+    lost = judged["se_cr3"].isna()
+    assert lost.any() and (judged.loc[lost, "size_error"] == "hc3").all()
+    assert (judged.loc[~lost, "size_error"] == "cr3").all() and not lost.all()
+    row = judged.loc["num_epochs"]
+    factor = stats.t.ppf(0.975, row["df_classical"]) + stats.t.ppf(0.8, row["df_classical"])
+    assert row["detectable_effect"] == pytest.approx(factor * row["se_hc3"])
+    reach = stats.t.ppf(0.95, row["df_classical"]) * row["se_hc3"]
+    assert row["equivalence_bound"] == pytest.approx(abs(row["estimate"]) + reach)
+    # One row alone at another level: HC3 does not exist either.
+    frame["num_epochs"] = np.where(frame.index == 4, 5.0, 3.0)
+    alone = fit(frame, degree=1).coefficients.set_index("term").loc["num_epochs"]
+    assert alone["size_error"] == "classical" and np.isnan(alone["se_hc3"])
+    factor = stats.t.ppf(0.975, alone["df_classical"]) + stats.t.ppf(0.8, alone["df_classical"])
+    assert alone["detectable_effect"] == pytest.approx(factor * alone["se_classical"])
+    assert not table.loc[~table["estimable"], "size_error"].str.len().any()
 
 
 CASES = {

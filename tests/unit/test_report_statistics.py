@@ -214,6 +214,32 @@ def test_tests_stand_side_by_side_and_sizes_beside_what_was_not_found(study: Any
     assert f"learning rate {len(tested['tested'])}" in said and numbers.p_value(tested["p"]) in said
 
 
+def test_sizes_by_another_error_are_marked(study: Any, tmp_path: Path) -> None:
+    inputs, page = study
+    assert "Without a CR3 error" not in section(page, "regressions")
+    place = Path(inputs["coefficients"][0])
+    table = read_table(place)
+    terms = table.index[(table["kind"] != "intercept") & table["estimable"]][:2]
+    table.loc[terms, ["se_cr3", "p_cr3", "ci_low", "ci_high"]] = float("nan")
+    table.loc[terms, "p_hc3"], table.loc[terms, "p_classical"] = 0.3, 0.4
+    table["size_error"] = "cr3"
+    table.loc[terms, "size_error"] = ["hc3", "classical"]
+    changed = tmp_path.joinpath(*place.parts[-5:])
+    changed.parent.mkdir(parents=True)
+    write_table(table, changed)
+    others = [path for path in inputs["coefficients"] if Path(path) != place]
+    write_report(
+        {**inputs, "coefficients": [changed, *others]},
+        tmp_path / "r.html",
+        report_spec({NAME: ROWS}),
+    )
+    said = section(tmp_path / "r.html", "regressions")
+    assert "Without a CR3 error, effects are judged by another: ‡ HC3 and § classical." in said
+    for mark, term in zip("‡§", terms, strict=True):
+        size = numbers.significant(table.loc[term, "detectable_effect"], 3)
+        assert re.search(re.escape(size) + r"0*\s?" + mark, said), (size, mark)
+
+
 def test_specifications_have_a_sentence(study: Any) -> None:
     said = section(study[1], "specifications")
     assert (
