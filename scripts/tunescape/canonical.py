@@ -17,6 +17,7 @@ from scipy import stats
 
 from tunescape import inference
 from tunescape.errors import UserError
+from tunescape.region import Region
 from tunescape.surface import INTERCEPT, SurfaceFit
 
 Array = NDArray[np.float64]
@@ -185,7 +186,7 @@ def _statement(
 class Path:
     """Points of a path in coded units, with predictions on the response scale.
 
-    `extrapolated` marks points outside the range of some factor in the data.
+    `extrapolated` marks points outside the convex hull of the coded settings.
     """
 
     radius: Array
@@ -198,13 +199,23 @@ class Path:
     extrapolated: NDArray[np.bool_]
 
 
+def _within_data(points: Array, data: Array) -> NDArray[np.bool_]:
+    """Which rows of `points` lie in the hull of `data`; within its box where it has no hull."""
+    from scipy.spatial import QhullError
+
+    inside = np.all((points >= data.min(axis=0) - 1e-9) & (points <= data.max(axis=0) + 1e-9), 1)
+    try:
+        return np.asarray(inside & Region(data).contains(points))
+    except QhullError:  # nearly flat: too thin for facets, too thick for a subspace
+        return np.asarray(inside)
+
+
 def _along(
     fit: SurfaceFit, values: Mapping[str, ArrayLike], radius: Array, coded: Array, level: float
 ) -> Path:
     raw = np.column_stack([f.decode(coded[:, i]) for i, f in enumerate(fit.factors)])
     predicted = fit.predict({f.name: raw[:, i] for i, f in enumerate(fit.factors)}, level=level)
-    data = coded_data(fit, values)
-    outside = np.any((coded < data.min(axis=0) - 1e-9) | (coded > data.max(axis=0) + 1e-9), axis=1)
+    outside = ~_within_data(coded, coded_data(fit, values))
     return Path(
         radius,
         coded,

@@ -449,6 +449,7 @@ class HeldOut:
 
     ``r2`` compares with the mean of the other clusters' rows (0 through the origin), over the
     rows that the remaining clusters determine; the others are counted in ``undetermined``.
+    ``clusters`` and ``rows`` count what was left out in turn, and residuals are nan elsewhere.
     """
 
     r2: float
@@ -456,16 +457,24 @@ class HeldOut:
     undetermined: int
     clusters: int
     clusters_undetermined: int
+    rows: int
 
 
-def held_out(fit: SurfaceFit, labels: Labels) -> HeldOut:
-    """Leave-one-cluster-out prediction (clusters of one row: PRESS), on the link scale."""
+def held_out(fit: SurfaceFit, labels: Labels, scored: NDArray[np.bool_] | None = None) -> HeldOut:
+    """Leave-one-cluster-out prediction (clusters of one row: PRESS), on the link scale.
+
+    Rows that are not `scored` (rows,) always stay in the fit and are not predicted; no cluster
+    may hold rows of both kinds.
+    """
     found = jackknife(fit, labels)
     root = np.sqrt(fit.weights)
     shifted = np.einsum("ij,ij->i", fit.q, found.shifts[found.codes]) / root
     residuals = fit.residuals + shifted
-    lost = ~found.full_rank[found.codes]
-    residuals = np.where(lost, np.nan, residuals)
+    judged = np.ones(fit.n, dtype=bool) if scored is None else np.asarray(scored, dtype=bool)
+    own = np.unique(found.codes[judged])
+    lost = judged & ~found.full_rank[found.codes]
+    good = judged & ~lost
+    residuals = np.where(good, residuals, np.nan)
     w, y = fit.weights, fit.response
     if fit.intercept and len(found.labels) > 1:
         count = len(found.labels)
@@ -474,11 +483,17 @@ def held_out(fit: SurfaceFit, labels: Labels) -> HeldOut:
         reference = y - mean[found.codes]
     else:
         reference = y
-    good = ~lost
     base = float(np.sum(w[good] * reference[good] ** 2))
-    usable = len(found.labels) > 1 and base > 0
+    usable = own.size > 1 and base > 0
     r2 = 1 - float(np.sum(w[good] * residuals[good] ** 2)) / base if usable else float("nan")
-    return HeldOut(r2, residuals, int(lost.sum()), len(found.labels), int((~found.full_rank).sum()))
+    return HeldOut(
+        r2,
+        residuals,
+        int(lost.sum()),
+        int(own.size),
+        int((~found.full_rank[own]).sum()),
+        int(judged.sum()),
+    )
 
 
 def press(fit: SurfaceFit) -> tuple[float, float]:

@@ -43,6 +43,8 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     **dict.fromkeys(("matthews_correlation", "pearson", "spearmanr"), (-1.0, 1.0)),
 }
 IDENTITY_TOLERANCE = 1e-8
+SIZE_ERRORS = ("cr3", "hc3", "classical")
+"""Errors of the smallest detectable effect and the equivalence bound, the preferred one first."""
 
 _NUMBERS = (
     "estimate", "se_classical", "t_classical", "p_classical",
@@ -56,7 +58,7 @@ COEFFICIENT_COLUMNS: dict[str, str] = {
     "term": "str", "kind": "str", "estimable": "bool",
     **dict.fromkeys(_NUMBERS, "float64"),
     "df_classical": "Int64", "df_cr3": "Int64",
-    "aliased_with": "str", "confounded_with": "str",
+    "size_error": "str", "aliased_with": "str", "confounded_with": "str",
     "n": "Int64", "clusters": "Int64", "datasets": "Int64",
     "metric": "str", "view": "str",
 }  # fmt: skip
@@ -279,14 +281,21 @@ def _with_company(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame[(counts > 1).fillna(False).to_numpy(dtype=bool)]
 
 
+def has_label(frame: pd.DataFrame, column: str) -> NDArray[np.bool_]:
+    """Which rows have a label of their own in `cluster_labels`, shape (rows,)."""
+    if column not in frame:
+        return np.zeros(len(frame), dtype=bool)
+    return np.array([isinstance(v, str) and bool(v) for v in frame[column]], dtype=bool)
+
+
 def cluster_labels(frame: pd.DataFrame, column: str) -> list[str]:
     """Cluster labels; a row without one is a cluster of its own."""
     ids = frame["id"].astype(str) if "id" in frame else frame.index.astype(str).to_series()
     if column not in frame:
         return [f"(row) {i}" for i in ids]
     return [
-        str(value) if isinstance(value, str) and value else f"(unknown) {i}"
-        for value, i in zip(frame[column], ids, strict=True)
+        str(value) if known else f"(unknown) {i}"
+        for value, known, i in zip(frame[column], has_label(frame, column), ids, strict=True)
     ]
 
 
@@ -366,7 +375,7 @@ def _not_fitted(
     terms = polynomial_terms(list(wanted.codings), wanted.degree, intercept=wanted.intercept)
     table = pd.DataFrame({"term": [t.name for t in terms], "kind": [t.kind for t in terms]})
     table = table.assign(
-        estimable=False, aliased_with="", confounded_with="",
+        estimable=False, size_error="", aliased_with="", confounded_with="",
         n=len(rows), metric=wanted.metric, view=wanted.view,
     )  # fmt: skip
     summary = {
@@ -392,7 +401,7 @@ def _shape(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _distinct(frame: pd.DataFrame, column: str) -> int:
-    return int(frame[column].nunique()) if column in frame else 0
+    return int(frame.loc[has_label(frame, column), column].nunique()) if column in frame else 0
 
 
 def _describe(wanted: Specification, header: dict[str, Any], rows: pd.DataFrame) -> FitResult:
@@ -458,12 +467,9 @@ def _coefficients(
     table["ci_high_classical"] = tests["classical"].ci_high[pick]
     robust = tests["cr3"]
     table["ci_low"], table["ci_high"] = robust.ci_low[pick], robust.ci_high[pick]
-    table["detectable_effect"] = inference.detectable_effect(
-        robust.se[pick], robust.df, 1 - wanted.level
-    )
-    table["equivalence_bound"] = inference.equivalence_bound(
-        robust.estimate[pick], robust.se[pick], robust.df, 1 - wanted.level
-    )
+    sizes = _sizes(tests, wanted.level)
+    for column in ("detectable_effect", "equivalence_bound", "size_error"):
+        table[column] = sizes[column].to_numpy()[pick]
     raw = fit.raw()
     table["raw_estimate"], table["raw_se"] = raw.estimate[pick], raw.se[pick]
     df = covariances["classical"].df
@@ -488,6 +494,26 @@ def _coefficients(
     table["df_classical"] = fit.df_residual
     table["df_cr3"] = int(covariances["cr3"].df)
     return table
+
+
+def _sizes(tests: Mapping[str, inference.TermTests], level: float) -> pd.DataFrame:
+    """What a test could have found, a column of the design a row.
+
+    Of each term with the first of `SIZE_ERRORS` that exists for it; ``size_error`` names it.
+    """
+    count = len(tests["classical"].se)
+    sizes = pd.DataFrame(
+        {"detectable_effect": np.nan, "equivalence_bound": np.nan, "size_error": [""] * count}
+    )
+    for kind in SIZE_ERRORS:
+        test = tests[kind]
+        detectable = inference.detectable_effect(test.se, test.df, 1 - level)
+        bound = inference.equivalence_bound(test.estimate, test.se, test.df, 1 - level)
+        new = np.isfinite(detectable) & (sizes["size_error"] == "").to_numpy()
+        sizes.loc[new, "detectable_effect"] = detectable[new]
+        sizes.loc[new, "equivalence_bound"] = bound[new]
+        sizes.loc[new, "size_error"] = kind
+    return sizes
 
 
 def _mixed(fit: SurfaceFit, rows: pd.DataFrame, wanted: Specification) -> dict[str, Any] | None:
@@ -648,7 +674,9 @@ def _summary(
     press, press_r2 = inference.press(fit)
     aliased = [t.name for t in fit.terms if t.name in fit.aliased]
     held = {"row": inference.held_out(fit, alone), "owner": inference.held_out(fit, owners)}
-    held["dataset"] = inference.held_out(fit, cluster_labels(rows, "dataset"))
+    # Rows of unknown data sets are no data sets: they stay in the fit and are not scored.
+    known = {unit: has_label(rows, unit) for unit in ("owner", "dataset")}
+    held["dataset"] = inference.held_out(fit, cluster_labels(rows, "dataset"), known["dataset"])
     cook = inference.cook_distance(fit, clusters)
     names = sorted(set(map(str, clusters)))
     return {
@@ -703,6 +731,8 @@ def _summary(
             unit: {
                 "r2": h.r2,
                 "clusters": h.clusters,
+                "rows_scored": h.rows,
+                "rows_unlabelled": int((~known[unit]).sum()) if unit in known else 0,
                 "rows_undetermined": h.undetermined,
                 "clusters_undetermined": h.clusters_undetermined,
             }

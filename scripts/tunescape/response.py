@@ -280,9 +280,14 @@ def _checks(response: Response, fit: SurfaceFit) -> list[dict[str, Any]]:
         *(
             (
                 f"left_out_{unit}_r2", held["r2"], "",
-                f"{held['rows_undetermined']} of {told['n']} rows not determined",
+                f"{held['rows_undetermined']} of {held['rows_scored']} rows not determined",
             )
             for unit, held in told["held_out"].items()
+        ),
+        ("left_out_dataset_clusters", told["held_out"]["dataset"]["clusters"], "", ""),
+        (
+            "left_out_dataset_rows_unlabelled", told["held_out"]["dataset"]["rows_unlabelled"],
+            "", "rows without a data set stay in the fit and are not scored",
         ),
         ("lack_of_fit_f", lack["f"], "", lack["reason"]),
         ("lack_of_fit_p", lack["p"], "", lack["reason"]),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import QhullError
 from test_surface import coded, smell
 from tunescape import inference
 from tunescape.canonical import (
+    _within_data,
     canonical_analysis,
     inside_hull,
     optimum_region,
@@ -153,6 +155,43 @@ def test_steepest_path_starts_along_the_gradient() -> None:
     assert np.allclose(path.coded[1], 0.1 * linear / np.linalg.norm(linear))
     assert path.fit[1] > path.fit[0]
     assert path.extrapolated.tolist() == [False, False, True]
+
+
+def test_paths_are_extrapolated_where_the_hull_ends_not_the_box() -> None:
+    rng = np.random.default_rng(3)
+    z = rng.uniform(-1, 1, (400, 2))
+    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+    z = np.vstack([corners, z[z.sum(axis=1) <= 0]])
+    values = {"a": z[:, 0], "b": z[:, 1]}
+    fit = fit_surface(values, z.sum(axis=1), [Factor("a"), Factor("b")])
+    up = steepest_path(fit, values, steps=[0.0, 0.1, 0.5, 1.0])
+    down = steepest_path(fit, values, maximise=False, steps=[0.0, 0.1, 0.5, 1.0])
+    assert (np.abs(up.coded) < 1).all() and np.allclose(up.coded[:, 0], up.coded[:, 1])
+    assert up.extrapolated.tolist() == [False, True, True, True]
+    assert down.extrapolated.tolist() == [False] * 4
+    ridge = ridge_path(fit, values)
+    assert ridge.extrapolated.sum() == 10
+
+
+@pytest.mark.parametrize(("thickness", "outside"), [(0.0, 3), (1e-12, 3), (1e-3, 3), (0.5, 2)])
+def test_paths_off_a_line_of_settings_are_extrapolated(thickness: float, outside: int) -> None:
+    line = np.linspace(-1, 1, 21)
+    values = {"a": line, "b": line + thickness * np.sign(np.sin(99 * line))}
+    fit = fit_surface(values, line, [Factor("a"), Factor("b")], degree=1)
+    data = np.column_stack([values["a"], values["b"]])
+    points = np.array([[0.0, 0.0], [0.3, 0.0], [0.9, -0.9], [1.5, 1.5]])
+    assert (~_within_data(points, data)).sum() == outside
+    assert steepest_path(fit, values, steps=[0.0, 2.5]).extrapolated.tolist() == [False, True]
+
+
+def test_settings_without_a_hull_are_judged_by_their_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    def thin(*_: object) -> None:
+        raise QhullError("initial simplex is flat")
+
+    monkeypatch.setattr("tunescape.canonical.Region", thin)
+    triangle = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    points = np.array([[0.2, 0.2], [0.9, 0.9], [1.1, 0.0]])
+    assert _within_data(points, triangle).tolist() == [True, True, False]
 
 
 def test_hull_is_tighter_than_the_range() -> None:

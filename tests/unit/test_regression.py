@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from tunescape.errors import UserError
 from tunescape.regression import (
     COEFFICIENT_COLUMNS,
@@ -166,6 +167,29 @@ def test_cr3_that_does_not_exist_is_recorded_and_left_empty() -> None:
     assert any("CR3 does not exist" in s for s in result.summary["statements"])
 
 
+def test_sizes_fall_back_to_the_next_error_that_exists() -> None:
+    frame = models()
+    frame.loc[:49, "owner"] = "owner00"
+    frame.loc[frame["owner"] != "owner00", "num_epochs"] = 3.0
+    table = fit(frame).coefficients.set_index("term")
+    judged = table[table["estimable"]]
+    lost = judged["se_cr3"].isna()
+    assert lost.any() and (judged.loc[lost, "size_error"] == "hc3").all()
+    assert (judged.loc[~lost, "size_error"] == "cr3").all() and not lost.all()
+    row = judged.loc["num_epochs"]
+    factor = stats.t.ppf(0.975, row["df_classical"]) + stats.t.ppf(0.8, row["df_classical"])
+    assert row["detectable_effect"] == pytest.approx(factor * row["se_hc3"])
+    reach = stats.t.ppf(0.95, row["df_classical"]) * row["se_hc3"]
+    assert row["equivalence_bound"] == pytest.approx(abs(row["estimate"]) + reach)
+    # One row alone at another level: HC3 does not exist either.
+    frame["num_epochs"] = np.where(frame.index == 4, 5.0, 3.0)
+    alone = fit(frame, degree=1).coefficients.set_index("term").loc["num_epochs"]
+    assert alone["size_error"] == "classical" and np.isnan(alone["se_hc3"])
+    factor = stats.t.ppf(0.975, alone["df_classical"]) + stats.t.ppf(0.8, alone["df_classical"])
+    assert alone["detectable_effect"] == pytest.approx(factor * alone["se_classical"])
+    assert not table.loc[~table["estimable"], "size_error"].str.len().any()
+
+
 CASES = {
     "empty": (lambda f: f.iloc[:0], {}, "no model states accuracy"),
     "metric nobody has": (lambda f: f, {"metric": "f1"}, "no model states f1"),
@@ -242,6 +266,36 @@ def choice(folder: Path, **reasons: str) -> Path:
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "chosen.csv", index=False)
     return folder / "chosen.csv"
+
+
+def test_rows_without_a_data_set_are_no_data_sets_of_their_own() -> None:
+    frame = models()
+    frame["dataset"] = np.resize(["imdb", "sst2", "yelp"], len(frame))
+    frame.loc[frame.index % 5 == 0, "dataset"] = None
+    frame.loc[7, "dataset"] = ""
+    result = fit(frame)
+    held = result.summary["held_out"]
+    assert held["dataset"]["clusters"] == result.summary["datasets"] == 3
+    assert held["dataset"]["rows_unlabelled"] == 31 and held["dataset"]["rows_scored"] == 119
+    assert held["row"]["rows_scored"] == 150 and held["row"]["rows_unlabelled"] == 0
+    found = result.fit
+    assert found is not None
+    label = frame["dataset"].fillna("").to_numpy()
+    order = {i: k for k, i in enumerate(frame["id"])}
+    label = label[[order[i] for i in result.diagnostics["id"]]]
+    error = base = 0.0
+    for name in ("imdb", "sst2", "yelp"):
+        out = label == name
+        coef = np.linalg.lstsq(found.design[~out], found.response[~out], rcond=None)[0]
+        error += np.sum((found.response[out] - found.design[out] @ coef) ** 2)
+        base += np.sum((found.response[out] - found.response[~out].mean()) ** 2)
+    assert held["dataset"]["r2"] == pytest.approx(1 - error / base, rel=1e-8)
+    frame["owner"] = frame["owner"].where(frame.index != 3)
+    alone = fit(frame).summary["held_out"]["owner"]
+    assert (alone["rows_scored"], alone["rows_unlabelled"]) == (150, 1)
+    nothing = fit(frame.assign(dataset=None)).summary["held_out"]["dataset"]
+    assert nothing["clusters"] == 0 and nothing["rows_unlabelled"] == 150
+    assert np.isnan(nothing["r2"])
 
 
 def test_weights_effects_and_links_are_options() -> None:

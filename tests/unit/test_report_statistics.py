@@ -18,7 +18,7 @@ from tunescape.figures.contour import draw_contour
 from tunescape.figures.style import wording
 from tunescape.regression import adjust_study
 from tunescape.report import numbers, write_report
-from tunescape.report.sections import audit, specifications, strategy
+from tunescape.report.sections import audit, specifications, strategy, surface
 from tunescape.report.sections.experiments import in_words
 from tunescape.response import SURFACE_TABLES, write_surface
 from tunescape.schemas import COVERAGE_COLUMNS, FLOW_COLUMNS
@@ -214,6 +214,32 @@ def test_tests_stand_side_by_side_and_sizes_beside_what_was_not_found(study: Any
     assert f"learning rate {len(tested['tested'])}" in said and numbers.p_value(tested["p"]) in said
 
 
+def test_sizes_by_another_error_are_marked(study: Any, tmp_path: Path) -> None:
+    inputs, page = study
+    assert "Without a CR3 error" not in section(page, "regressions")
+    place = Path(inputs["coefficients"][0])
+    table = read_table(place)
+    terms = table.index[(table["kind"] != "intercept") & table["estimable"]][:2]
+    table.loc[terms, ["se_cr3", "p_cr3", "ci_low", "ci_high"]] = float("nan")
+    table.loc[terms, "p_hc3"], table.loc[terms, "p_classical"] = 0.3, 0.4
+    table["size_error"] = "cr3"
+    table.loc[terms, "size_error"] = ["hc3", "classical"]
+    changed = tmp_path.joinpath(*place.parts[-5:])
+    changed.parent.mkdir(parents=True)
+    write_table(table, changed)
+    others = [path for path in inputs["coefficients"] if Path(path) != place]
+    write_report(
+        {**inputs, "coefficients": [changed, *others]},
+        tmp_path / "r.html",
+        report_spec({NAME: ROWS}),
+    )
+    said = section(tmp_path / "r.html", "regressions")
+    assert "Without a CR3 error, effects are judged by another: ‡ HC3 and § classical." in said
+    for mark, term in zip("‡§", terms, strict=True):
+        size = numbers.significant(table.loc[term, "detectable_effect"], 3)
+        assert re.search(re.escape(size) + r"0*\s?" + mark, said), (size, mark)
+
+
 def test_specifications_have_a_sentence(study: Any) -> None:
     said = section(study[1], "specifications")
     assert (
@@ -250,6 +276,23 @@ def test_surface_is_told_from_its_tables(study: Any) -> None:
     assert "Ridge path: the maximum" in said and "Ridge path: the minimum" in said
     assert said.count("Along the gradient") == len(METRICS)
     assert "Fitted accuracy and its standard error" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "fit", "high", "outside", "said"),
+    [
+        (0.8, 0.9, 0.99, False, ""),
+        (0.8, 0.9, 1.01, False, "interval partly impossible"),
+        (0.9, 1.1, 1.3, True, "outside the data, impossible"),
+        (None, None, None, True, "outside the data"),
+    ],
+)
+def test_a_step_of_a_path_says_what_speaks_against_it(
+    low: float | None, fit: float | None, high: float | None, outside: bool, said: str
+) -> None:
+    numbers_of = pd.Series({"ci_low": low, "fit": fit, "ci_high": high}, dtype=float)
+    line = pd.concat([numbers_of, pd.Series({"extrapolated": outside})])
+    assert surface._note(line, (0.0, 1.0)) == said
 
 
 def test_tradeoffs_name_the_best_settings_and_models(study: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pandas as pd
+
 from tunescape.figures.style import short_number, wording
 from tunescape.report.data import Analysis, ReportData
 from tunescape.report.numbers import (
@@ -12,6 +14,7 @@ from tunescape.report.numbers import (
     count,
     fixed,
     is_number,
+    listed,
     p_value,
     percent,
     plural,
@@ -24,6 +27,8 @@ NUMBERS = (
     "raw_estimate", "raw_se", "raw_se_cr3", "vif", "mixed_estimate",
 )  # fmt: skip
 TESTS = ("classical", "hc3", "cr3", "wild", "holm")
+SIZE_MARKS = {"hc3": "‡", "classical": "§"}
+"""Marks of effects that were left open by another error than CR3."""
 
 
 def build(data: ReportData) -> Context | None:
@@ -54,7 +59,10 @@ def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
         confounded = line["confounded_with"]
         tests = {kind: line.get(f"p_{kind}") for kind in TESTS}
         # Sizes that the data leave open stand beside what was not found, nowhere else.
+        instead = _size_error(line)
         judged = tests[analysis.error]
+        if not is_number(judged) and instead:
+            judged = tests[instead]
         found = is_number(judged) and judged < alpha
         open_size = not found and line["kind"] != "intercept"
         rows.append(
@@ -71,6 +79,7 @@ def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
                 ],
                 "detectable": significant(line["detectable_effect"] if open_size else None, 3),
                 "bound": significant(line["equivalence_bound"] if open_size else None, 3),
+                "size_mark": SIZE_MARKS.get(instead, "") if open_size else "",
                 **{f"se_{kind}": significant(line[f"se_{kind}"]) for kind in TESTS[:3]},
                 "raw_estimate": significant(line["raw_estimate"]),
                 "raw_se": significant(line["raw_se"]),
@@ -86,6 +95,12 @@ def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
         for row, text in zip(known, aligned(r[column] for r in known), strict=True):
             row[column] = text
     return rows
+
+
+def _size_error(line: pd.Series) -> str:
+    """Error behind the sizes of a term where it is not CR3."""
+    named = line.get("size_error")
+    return named if isinstance(named, str) and named in SIZE_MARKS else ""
 
 
 def level_of(analysis: Analysis) -> float:
@@ -175,7 +190,16 @@ def shown_regression(data: ReportData, analysis: Analysis) -> dict[str, Any]:
         "cluster": nouns.cluster,
         "mixed": _mixed(analysis),
         "any_held": bool(summary["confounded"]),
+        "size_marks": _size_marks(shown["rows"]),
     }
+
+
+def _size_marks(rows: list[dict[str, Any]]) -> str:
+    """What the marks that are there mean, in a sentence."""
+    there = {row["size_mark"] for row in rows if row["estimable"]}
+    words = {"hc3": "HC3", "classical": "classical"}
+    said = listed(f"{mark} {words[kind]}" for kind, mark in SIZE_MARKS.items() if mark in there)
+    return f"Without a CR3 error, effects are judged by another: {said}." if said else ""
 
 
 def _form(summary: dict[str, Any]) -> str:

@@ -151,8 +151,13 @@ def _note(line: pd.Series, bounds: tuple[float | None, float | None]) -> str:
     impossible = (low is not None and line["fit"] < low) or (
         high is not None and line["fit"] > high
     )
-    said = ["outside the data’s range"] if line["extrapolated"] else []
-    return ", ".join([*said, *(["impossible"] if impossible else [])])
+    reaches = (low is not None and line["ci_low"] < low) or (
+        high is not None and line["ci_high"] > high
+    )
+    said = ["outside the data"] if line["extrapolated"] else []
+    if impossible or reaches:
+        said.append("impossible" if impossible else "interval partly impossible")
+    return ", ".join(said)
 
 
 SECTION = Section("surface", "Surfaces", build)
