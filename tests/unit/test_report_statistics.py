@@ -440,3 +440,24 @@ def test_a_study_without_populations_renders(tmp_path: Path) -> None:
     page = Page(tmp_path / "r.html")
     assert not page.open and "Runs of our own" in page.text
     assert not {"sample", "coverage", "trust", *NEW} & set(page.ids)
+
+
+def test_answers_name_hyperparameters_whose_terms_count_together() -> None:
+    from types import SimpleNamespace
+
+    from tunescape.report.verdict import _joint
+
+    def tested(metric: str, robust: bool, **factors: float | None) -> Any:
+        tests = [{"name": "model", "p": 1e-9}]
+        tests += [{"name": f"factor:{name}", "p": p} for name, p in factors.items()]
+        summary = {"joint_tests": {"cr3": tests}}
+        return SimpleNamespace(metric=metric, robust=robust, summary=summary)
+
+    loss = tested("loss", True, learning_rate=0.02, num_epochs=0.001)
+    accuracy = tested("accuracy", True, learning_rate=0.3, num_epochs=None)
+    f1 = tested("f1", False, learning_rate=1e-9)
+    found, tests = _joint([loss, accuracy, f1])
+    assert tests == 3
+    # Holm: 3 x .001 and 2 x .02 stay below .05, .3 does not; without CR3 nothing is tested.
+    assert found == [(loss, ["learning_rate", "num_epochs"])]
+    assert _joint([f1]) == ([], 0)

@@ -60,7 +60,7 @@ def verdict_of_models(
     if not robust:
         headline = "Nothing can be concluded about single hyperparameters."
     elif not surviving:
-        headline = "No association withstands clustering and multiplicity."
+        headline = "No single coefficient withstands clustering and multiplicity."
     elif useful:
         headline = (
             "Some associations withstand clustering and multiplicity; none is a proven effect."
@@ -190,7 +190,35 @@ def _can(fitted: list[Analysis], surviving: list[dict[str, str]]) -> list[str]:
             f"{plural(len(surviving), 'term')} with p < 0.05 after Holm's correction over the "
             "whole study, with errors clustered by uploader"
         )
+    joint, tests = _joint(fitted)
+    if joint:
+        each = listed(f"{wording(a.metric)} with {listed(map(wording, f))}" for a, f in joint)
+        said.append(
+            f"all terms of a hyperparameter together: {each} (errors clustered by uploader, "
+            f"p < 0.05 after Holm's correction over {count(tests)} tests of a hyperparameter)"
+        )
     return said
+
+
+def _joint(fitted: list[Analysis]) -> tuple[list[tuple[Analysis, list[str]]], int]:
+    """Factors whose terms together are significant (CR3, Holm over all of them), by metric."""
+    from tunescape.inference import adjust_p
+
+    tests = [
+        (analysis, str(test["name"]).removeprefix("factor:"), float(test["p"]))
+        for analysis in fitted
+        if analysis.robust
+        for test in analysis.summary["joint_tests"].get("cr3", [])
+        if str(test["name"]).startswith("factor:") and test["p"] is not None
+    ]
+    if not tests:
+        return [], 0
+    holm = adjust_p([p for _, _, p in tests], "holm")
+    found: dict[str, tuple[Analysis, list[str]]] = {}
+    for (analysis, factor, _), p in zip(tests, holm, strict=True):
+        if p < 0.05:
+            found.setdefault(analysis.metric, (analysis, []))[1].append(factor)
+    return list(found.values()), len(tests)
 
 
 def _deficient(fitted: list[Analysis]) -> list[str]:
