@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import owner_settings
 import pytest
 import statsmodels.api as sm
 from scipy import stats
@@ -246,6 +247,24 @@ def test_cluster_bootstrap_equals_refits_and_is_fast() -> None:
         assert np.allclose(found[draw], coef, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cluster_bootstrap_equals_a_loop_of_statsmodels_fits(weighted: bool) -> None:
+    values, y, owners = data(150, 15, seed=11)
+    weights = np.random.default_rng(2).uniform(0.5, 2, 150) if weighted else np.ones(150)
+    fit = fitted(values, y, weights=weights)
+    draws = 60
+    found = inference.cluster_bootstrap(fit, owners, draws, seed=5)
+    counts = inference.bootstrap_draws(owners, draws, seed=5)
+    codes = np.unique(owners, return_inverse=True)[1]
+    loop = []
+    for drawn in counts:
+        rows = np.repeat(np.arange(150), drawn[codes].astype(int))
+        theirs = sm.WLS(fit.response[rows], fit.design[rows], weights=weights[rows]).fit()
+        loop.append(theirs.params)
+    assert np.isfinite(found).all()
+    assert np.max(np.abs(found - np.array(loop))) <= 1e-10
+
+
 def test_wild_bootstrap_matches_a_loop_of_restricted_refits() -> None:
     values, y, owners = data(60, 9, seed=8)
     fit = fitted(values, y, degree=1)
@@ -271,32 +290,52 @@ def test_wild_bootstrap_matches_a_loop_of_restricted_refits() -> None:
         assert found[name] == pytest.approx((1 + hits) / (draws + 1))
 
 
-@pytest.mark.parametrize("clusters", [15, 40])
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6])
-def test_default_inference_keeps_its_level_with_uneven_clusters(
-    clusters: int, correlation: float
-) -> None:
-    """Rejection at 5 % under the null, and coverage of 95 % intervals, each term counted.
+def test_a_response_is_exchanged_as_a_refit_would() -> None:
+    rng = np.random.default_rng(0)
+    values, owner = owner_settings.owned_settings(rng, 15)
+    first = fit_surface(values, owner_settings.true_surface(values), owner_settings.FACTORS)
+    y = owner_settings.owned_errors(rng, owner, 0.6)
+    ours, whole = owner_settings.with_response(first, y), fit_surface(values, y, first.factors)
+    labels = owner.astype(str)
+    assert np.allclose(ours.coef, whole.coef, rtol=0, atol=1e-10)
+    for kind in ("classical", "cr3"):
+        one, two = (inference.covariance(f, kind, labels).matrix for f in (ours, whole))
+        assert np.allclose(one, two, rtol=1e-9, atol=1e-14)
+    robust = inference.covariance(ours, "cr3", labels)
+    theirs = sm.OLS(y, ours.design).fit(cov_type="cluster", cov_kwds={"groups": owner})
+    assert np.allclose(owner_settings.cr1(ours, robust, owner), theirs.cov_params(), rtol=1e-9)
 
-    The full simulation is benchmarks/inference.py.
+
+@pytest.mark.parametrize("clusters", [15, 40])
+def test_default_inference_keeps_its_level_where_settings_belong_to_owners(clusters: int) -> None:
+    """Every term's rejection by CR3 is at most 6 %, and its interval holds a true coefficient.
+
+    The rule: of 300 draws, a term may be rejected, or its coefficient be outside its interval, as
+    often as the upper 5 % point of the binomial at 0.06, shared among the nine terms (Bonferroni);
+    the mean over terms may not pass 0.06 at all.
+    Errors without clusters keep the classical test's level, errors with clusters must not, else
+    the simulation could not fail. The full one is benchmarks/inference.py.
     """
-    rng = np.random.default_rng([clusters, int(10 * correlation)])
-    rejected, covered = [], []
-    for _ in range(120):
-        values, _, _ = data(200, 3, seed=int(rng.integers(1 << 30)))
-        share = rng.dirichlet(np.full(clusters, 2.0))
-        owner = np.append(rng.choice(clusters, 200 - 2 * clusters, p=share), np.arange(clusters))
-        owner = np.append(owner, np.arange(clusters))
-        y = np.sqrt(correlation) * rng.normal(size=clusters)[owner]
-        y = y + np.sqrt(1 - correlation) * rng.normal(size=200)
-        fit = fitted(values, y)
-        cov = inference.covariance(fit, "cr3", [str(i) for i in owner])
-        found = inference.term_tests(fit, cov)
-        rejected.append(found.p[1:] < 0.05)
-        covered.append((found.ci_low[1:] <= 0) & (found.ci_high[1:] >= 0))
-    # 1,080 tests, seeded.
-    assert 0.005 < float(np.mean(rejected)) <= 0.06
-    assert 0.94 <= float(np.mean(covered)) < 0.995
+    found = owner_settings.simulate(clusters, 300, owner_settings.CORRELATIONS)
+    most = stats.binom.ppf(1 - 0.05 / 9, 300, 0.06) / 300
+    for correlation, rates in zip(owner_settings.CORRELATIONS, found, strict=True):
+        assert len(rates.terms) == 9 and rates.draws == 300
+        rejected, covered = rates.rejected["cr3"], rates.covered["cr3"]
+        for name, reject, cover in zip(rates.terms, rejected, covered, strict=True):
+            assert reject <= most, (name, correlation)
+            assert 1 - cover <= most, (name, correlation)
+        assert 0.02 < rejected.mean() <= 0.06
+        assert 0.94 <= covered.mean() < 0.98
+        # Intervals do not cover by being too wide to tell anything.
+        assert rates.detected["cr3"][rates.terms.index("learning_rate")] > 0.5
+        assert rates.rejected["cr1"].mean() > 0.06
+    independent, *_, alike = found
+    assert independent.rejected["classical"].mean() <= 0.06
+    interaction = np.array([":" in name for name in alike.terms])
+    classical = alike.rejected["classical"]
+    assert (classical[~interaction] > 0.12).all() and classical[interaction].mean() > 0.08
+    assert classical.mean() > 0.14
+    assert alike.covered["classical"].mean() < 0.87
 
 
 def test_importance_ignores_sign_and_units_and_finds_the_factor() -> None:
