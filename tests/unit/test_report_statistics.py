@@ -194,6 +194,32 @@ def test_trouble_is_named_in_the_panel(study: Any, tmp_path: Path) -> None:
         assert words in said
 
 
+def test_panel_names_who_decides_a_fit(study: Any, tmp_path: Path) -> None:
+    inputs, page = study
+    path = next(p for p in inputs["surfaces"] if p.stem == "checks" and "accuracy" in p.parts)
+    checks = read_table(path).set_index("check")
+    said = section(page, "trust")
+    owner = checks.loc["largest_cook_cluster", "where"]
+    without = numbers.fixed(checks.loc["r2_without_cluster", "value"])
+    assert re.search(
+        rf"Most influential uploader {owner} Cook’s D 0\.\d+; without it R² {without}", said
+    )
+    calm = r'<td>[^<]*<span class="note">Cook’s D'
+    assert len(re.findall(calm, page.read_text(encoding="utf-8"))) == len(METRICS)
+    checks.loc["largest_cook_cluster", "value"] = 399.77
+    changed = tmp_path / NAME / "absolute" / "accuracy" / "surface" / "checks.csv"
+    changed.parent.mkdir(parents=True)
+    write_table(checks.reset_index(), changed)
+    surfaces = [changed if p == path else p for p in inputs["surfaces"]]
+    write_report({**inputs, "surfaces": surfaces}, tmp_path / "r.html", report_spec({NAME: ROWS}))
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert re.search(rf'<td class="bad">{owner} <span class="note">Cook’s D 400; without', html)
+    checks.loc["largest_cook_cluster", "value"] = float("inf")
+    write_table(checks.reset_index(), changed)
+    write_report({**inputs, "surfaces": surfaces}, tmp_path / "r.html", report_spec({NAME: ROWS}))
+    assert "Cook’s D without limit" in section(tmp_path / "r.html", "trust")
+
+
 def test_tests_stand_side_by_side_and_sizes_beside_what_was_not_found(study: Any) -> None:
     inputs, page = study
     said = unescape(section(page, "regressions"))

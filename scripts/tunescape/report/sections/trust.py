@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from tunescape.report.verdict import DOMINANT, thresholds
 
 COLLINEAR = 30.0
 """Condition number from which on terms share their information (Belsley, Kuh and Welsch, 1980)."""
+INFLUENTIAL = 1.0
+"""Cook's distance from which on one cluster decides the estimates (Cook and Weisberg, 1982)."""
 FEW_CLUSTERS = 15
 """Below this, a cluster-robust test is held to its level by no simulation of ours."""
 
@@ -74,6 +77,8 @@ def _measures(data: ReportData, name: str, nouns: Nouns) -> list[list[tuple[str,
     ]
     if runs:
         fit.insert(2, ("df, pure error", _pure))
+    elif _checked(data, name):
+        sample.append(("Most influential uploader", _influential))
     carries: list[tuple[str, Measure]] = [
         (f"R², {nouns.cluster}s left out", _held_out),
         ("Terms with a cluster-robust error", _robust),
@@ -132,6 +137,45 @@ def _largest(data: ReportData, analysis: Analysis) -> Cell:
         "note": f"{note}: one uploader’s habits",
         "bad": True,
     }
+
+
+def _checked(data: ReportData, name: str) -> bool:
+    return any((a.population, a.view, a.metric) in data.checks for a in data.of(name))
+
+
+def _check(data: ReportData, analysis: Analysis, name: str) -> tuple[float | None, str]:
+    """Number and place of a check of a fit; None where it is not known (it may be infinite)."""
+    table = data.checks.get((analysis.population, analysis.view, analysis.metric))
+    if table is None or name not in table.index:
+        return None, ""
+    value, where = table["value"][name], table["where"][name]
+    return None if math.isnan(value) else float(value), where if isinstance(where, str) else ""
+
+
+def _influential(data: ReportData, analysis: Analysis) -> Cell:
+    """Who moves the coefficients most, and what the fit explains without them."""
+    distance, owner = _check(data, analysis, "largest_cook_cluster")
+    if distance is None:
+        return {"value": "–"}
+    fitted, left_out = (
+        _check(data, analysis, name)[0]
+        for name in ("r2_without_cluster", "left_out_owner_r2_without_cluster")
+    )
+    said = [f"Cook’s D {_distance(distance)}"]
+    if fitted is not None:
+        said.append(
+            f"without it R² {fixed(fitted)}, uploaders left out "
+            f"{'not determined' if left_out is None else fixed(left_out)}"
+        )
+    return {
+        "value": plain(owner, 24),
+        "note": "; ".join(said),
+        "bad": distance > INFLUENTIAL,
+    }
+
+
+def _distance(value: float) -> str:
+    return significant(value, 2 if value < 100 else 3) if math.isfinite(value) else "without limit"
 
 
 def _datasets(data: ReportData, analysis: Analysis) -> Cell:
