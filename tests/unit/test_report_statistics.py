@@ -18,7 +18,7 @@ from tunescape.figures.contour import draw_contour
 from tunescape.figures.style import wording
 from tunescape.regression import adjust_study
 from tunescape.report import numbers, write_report
-from tunescape.report.sections import audit, specifications, strategy
+from tunescape.report.sections import audit, specifications, strategy, trust
 from tunescape.report.sections.experiments import in_words
 from tunescape.response import SURFACE_TABLES, write_surface
 from tunescape.schemas import COVERAGE_COLUMNS, FLOW_COLUMNS
@@ -218,6 +218,25 @@ def test_panel_names_who_decides_a_fit(study: Any, tmp_path: Path) -> None:
     write_table(checks.reset_index(), changed)
     write_report({**inputs, "surfaces": surfaces}, tmp_path / "r.html", report_spec({NAME: ROWS}))
     assert "Cook’s D without limit" in section(tmp_path / "r.html", "trust")
+
+
+def test_further_checks_are_folded_beneath_the_panel(study: Any) -> None:
+    inputs, page = study
+    said = section(page, "trust")
+    said = said[said.index("Further checks") : said.index("All statements")]
+    tables = [read_table(p).set_index("check") for p in inputs["surfaces"] if p.stem == "checks"]
+    assert len(tables) == len(METRICS)
+    for label, check, shown in (
+        ("PRESS R²", "press_r2", numbers.fixed),
+        ("R², data sets left out", "left_out_dataset_r2", numbers.fixed),
+        ("Even errors (Breusch–Pagan), p", "breusch_pagan_p", numbers.p_value),
+        ("Largest Cook’s D, one model", "largest_cook", trust.distance_said),
+        ("Largest Cook’s D, one uploader", "largest_cook_cluster", trust.distance_said),
+        ("Largest leverage", "largest_leverage", numbers.fixed),
+    ):
+        row = said[said.index(label) + len(label) :][:200]
+        places = [row.index(f" {shown(table.loc[check, 'value'])} ") for table in tables]
+        assert places[0] < 3, label
 
 
 def test_tests_stand_side_by_side_and_sizes_beside_what_was_not_found(study: Any) -> None:

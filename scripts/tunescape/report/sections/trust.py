@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tunescape.figures.style import plain, wording
@@ -42,6 +43,10 @@ def build(data: ReportData) -> Context | None:
                         for label, measure in group
                     ]
                     for group in _measures(data, name, nouns)
+                ],
+                "checks": [
+                    {"label": label, "cells": [_cell(data, a, measure) for a in analyses]}
+                    for label, measure in (_further(nouns) if _checked(data, name) else ())
                 ],
                 "statements": [
                     {
@@ -95,6 +100,18 @@ def _measures(data: ReportData, name: str, nouns: Nouns) -> list[list[tuple[str,
             ]
         )
     return groups
+
+
+def _further(nouns: Nouns) -> list[tuple[str, Measure]]:
+    """Labels and measures of the folded table, all from the checks of a fit."""
+    return [
+        ("PRESS R²", partial(_predicted, check="press_r2")),
+        ("R², data sets left out", partial(_predicted, check="left_out_dataset_r2")),
+        ("Even errors (Breusch–Pagan), p", _even),
+        (f"Largest Cook’s D, one {nouns.row}", partial(_cook, check="largest_cook")),
+        (f"Largest Cook’s D, one {nouns.cluster}", partial(_cook, check="largest_cook_cluster")),
+        ("Largest leverage", _leverage),
+    ]
 
 
 def _cell(data: ReportData, analysis: Analysis, measure: Measure) -> Cell:
@@ -161,7 +178,7 @@ def _influential(data: ReportData, analysis: Analysis) -> Cell:
         _check(data, analysis, name)[0]
         for name in ("r2_without_cluster", "left_out_owner_r2_without_cluster")
     )
-    said = [f"Cook’s D {_distance(distance)}"]
+    said = [f"Cook’s D {distance_said(distance)}"]
     if fitted is not None:
         said.append(
             f"without it R² {fixed(fitted)}, uploaders left out "
@@ -174,8 +191,43 @@ def _influential(data: ReportData, analysis: Analysis) -> Cell:
     }
 
 
-def _distance(value: float) -> str:
+def distance_said(value: float) -> str:
+    """Cook’s distance as text; infinite where the estimates need the rows."""
     return significant(value, 2 if value < 100 else 3) if math.isfinite(value) else "without limit"
+
+
+def _predicted(data: ReportData, analysis: Analysis, check: str) -> Cell:
+    value, _ = _check(data, analysis, check)
+    if value is None:
+        return {"value": "–", "note": "not determined"}
+    found = {"value": fixed(value)}
+    return found if value > 0 else found | {"note": "worse than a mean", "bad": True}
+
+
+def _even(data: ReportData, analysis: Analysis) -> Cell:
+    value, _ = _check(data, analysis, "breusch_pagan_p")
+    found = {"value": p_value(value)}
+    # Tests of terms rest on robust errors, so that this is no trouble of its own.
+    return found | ({"note": "errors are not even"} if value is not None and value < 0.05 else {})
+
+
+def _cook(data: ReportData, analysis: Analysis, check: str) -> Cell:
+    value, where = _check(data, analysis, check)
+    if value is None:
+        return {"value": "–"}
+    # Designs have configurations that a term needs, such as the centre.
+    needed = math.isinf(value) and analysis.error == "classical"
+    bad = value > INFLUENTIAL and not needed
+    return {"value": distance_said(value), "note": plain(where, 40), "bad": bad}
+
+
+def _leverage(data: ReportData, analysis: Analysis) -> Cell:
+    value, where = _check(data, analysis, "largest_leverage")
+    if value is None:
+        return {"value": "–"}
+    alone = value > 1 - 1e-9
+    said = plain(where, 40) + (": a term rests on it alone" if alone else "")
+    return {"value": fixed(value), "note": said, "bad": alone}
 
 
 def _datasets(data: ReportData, analysis: Analysis) -> Cell:
