@@ -259,6 +259,24 @@ def test_tests_stand_side_by_side_and_sizes_beside_what_was_not_found(study: Any
     assert f"learning rate {len(tested['tested'])}" in said and numbers.p_value(tested["p"]) in said
 
 
+def test_what_the_views_share_is_what_the_tables_hold(study: Any) -> None:
+    inputs, page = study
+    said = section(page, "regressions")
+    assert said.count("Coded linear terms coincide as well") == len(METRICS)
+    assert said.count("the uncoded ones differ") == len(METRICS)
+    for metric in METRICS:
+        one, two = (
+            table[table["kind"] == "linear"]
+            for path in inputs["coefficients"]
+            if metric in path.parts and len(table := read_table(path))
+        )
+        assert list(one["estimate"]) == pytest.approx(list(two["estimate"]), rel=1e-8)
+        assert not any(
+            a == pytest.approx(b, rel=1e-3)
+            for a, b in zip(one["raw_estimate"], two["raw_estimate"], strict=True)
+        )
+
+
 def test_specifications_have_a_sentence(study: Any) -> None:
     said = section(study[1], "specifications")
     assert (
