@@ -84,8 +84,8 @@ def grade_term(e: TermEvidence, limits: Thresholds) -> tuple[Grade, str]:
     no_cluster_error          no evidence  one uploader carries it: no cluster-robust error
     confounded                artefact     significant, but only if aliased terms are zero
     fails: cluster_robust     fragile      significant by the wild bootstrap alone
-    only_at_an_origin         artefact     a slope significant at the origin of a view, not in
-                                           the middle of the data
+    only_at_an_origin         artefact     a slope significant at the origin of a view, not
+                                           at the midpoint of the range
     only_without_clusters     artefact     significant only if models of one uploader were
                                            independent
     not_significant           no evidence  cluster-robust p at alpha or above
@@ -534,7 +534,7 @@ class _Study:
                 made.grade, made.rule = self._grade(metric, term)
                 made.text = f"{metric}: {term} is significant in every view (p {said}), "
                 cell = self._p(metric, term)
-                made.text += made.clause("in the middle of the data p", cell, ".2g")
+                made.text += made.clause("at the midpoint of the range p", cell, ".2g")
             else:
                 made.text = f"{metric}: {term} is significant in no view (p {said})"
                 made.rule = "not_significant"

@@ -310,6 +310,8 @@ def test_surface_is_told_from_its_tables(study: Any) -> None:
         f"{numbers.significant(last['ci_low'], 3)} to {numbers.significant(last['ci_high'], 3)}"
         in said
     )
+    assert "at each distance from the midpoint of the range (coded)" in said
+    assert "gradient at the midpoint of the range (coded)" in said
     assert "Ridge path: the maximum" in said and "Ridge path: the minimum" in said
     assert said.count("Along the gradient") == len(METRICS)
     assert "Fitted accuracy and its standard error" in said

@@ -160,6 +160,13 @@ def test_statements_cover_orders_terms_views_and_metrics(results):
     assert "the same way" in bends["metrics.learning_rate^2"]
 
 
+def test_coded_terms_are_said_to_be_of_the_midpoint_of_the_range(results):
+    _, table = results
+    said = table[table["text"].str.contains("is significant in every view")]
+    assert len(said) and said["text"].str.contains("at the midpoint of the range p").all()
+    assert not table["text"].str.contains("middle of the data").any()
+
+
 def test_a_metric_without_fit_says_so(tmp_path):
     folder = analyse(
         models(5, seed=1), tmp_path / "p" / "absolute" / "accuracy", "accuracy", "absolute"
