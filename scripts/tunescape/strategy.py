@@ -23,7 +23,8 @@ from tunescape.response import LOWER_IS_BETTER
 from tunescape.surface import INTERCEPT
 from tunescape.tables import read_json, read_table, write_table
 
-Grade = Literal["supported", "fragile", "artefact", "no evidence"]
+Grade = Literal["supported", "fragile", "artefact", "no evidence", "identity"]
+"""Identities hold by algebra: a check of the fits, no finding about hyperparameters."""
 
 STRATEGY_COLUMNS = dict.fromkeys(
     ("id", "kind", "metric", "term", "text", "grade", "rule", "cells"), "str"
@@ -506,7 +507,7 @@ class _Study:
         if holds:
             largest = made.say(self._json(metric, "identity.max_difference"), ".1e")
             made.text = f"{metric}: both views are one model (largest difference {largest})"
-            made.grade, made.rule = "supported", "identity"
+            made.grade, made.rule = "identity", "identity"
         else:
             made.cells.append(self._json(metric, "identity.reason"))
             made.text = f"{metric}: the views were not shown to be one model"

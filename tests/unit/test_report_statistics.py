@@ -341,6 +341,11 @@ def test_every_statement_is_there_with_grade_and_rule(study: Any) -> None:
         assert one["claim"] in said and one["grade"] == row["grade"]
         assert "_" not in one["rule"] and "fails:" not in one["rule"]
     assert f"{len(table)} statements" in said
+    counts = table["grade"].value_counts()
+    tally = said[said.index(f"{len(table)} statements") :][:150]
+    assert f" {counts['supported']} supported" in tally
+    assert f" and {counts['identity']} identity" in tally
+    assert said.count("both views are one model") == counts["identity"]
 
 
 def statements(page: Path) -> list[str]:

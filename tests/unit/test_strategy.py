@@ -137,13 +137,14 @@ def test_grades_know_the_truth(results):
     assert grade["curvature.loss.learning_rate^2"] == "supported"
     assert grade["metrics.learning_rate^2"] == "supported"
     assert grade["first.accuracy.learning_rate"] == "supported"
-    assert grade["views.accuracy.second_order"] == "supported"
+    assert grade["views.accuracy.second_order"] == "identity"
+    assert (table["grade"] == "identity").sum() == 2  # one a metric
     idle = [i for i in grade.index if i.startswith(("effect", "curvature", "interaction"))]
     idle = [i for i in idle if "learning_rate" not in i]
     assert len(idle) == 10
     assert "supported" not in set(grade[idle])
     assert table["id"].is_unique
-    assert set(table["grade"]) <= {"supported", "fragile", "artefact", "no evidence"}
+    assert set(table["grade"]) <= {"supported", "fragile", "artefact", "no evidence", "identity"}
     assert (table["rule"] != "").all()
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TERMS = ("effect", "curvature", "interaction")
-FIRM = ("supported", "fragile")
-GRADES = ("supported", "fragile", "artefact", "no evidence")
+FIRM = ("supported", "fragile", "identity")
+GRADES = ("supported", "fragile", "artefact", "no evidence", "identity")
 
 RULES = {
     "all_criteria": "every criterion holds",
