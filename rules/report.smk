@@ -98,7 +98,13 @@ rule write_report:
                 zip,
                 **STUDY.fits,
             ),
-            table=["stationary_point", "optimum_region", "ridge", "steepest"],
+            table=[
+                "stationary_point",
+                "optimum_region",
+                "ridge",
+                "steepest",
+                "checks",
+            ],
         ),
         tradeoffs=expand(
             expand(

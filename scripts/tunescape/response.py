@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tunescape import canonical, inference
 from tunescape.canonical import Path as SurfacePath
 from tunescape.errors import UserError
+from tunescape.regression import cluster_labels
 from tunescape.surface import Factor, SurfaceFit, fit_surface
 from tunescape.tables import read_json, read_table, write_table
 
@@ -83,6 +84,7 @@ class Response:
         values: factor -> (rows,), raw and in the fit's view.
         clusters: (rows,) labels.
         rows: the diagnostics table.
+        effects: columns of ``rows`` that entered as effects.
     """
 
     summary: dict[str, Any]
@@ -90,6 +92,7 @@ class Response:
     values: dict[str, Array]
     clusters: tuple[str, ...]
     rows: pd.DataFrame
+    effects: tuple[str, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -124,7 +127,19 @@ def read_response(
             base = float(baseline[f["name"]])
             column = column / base if f["coding"] == "log" else column - base
         values[f["name"]] = column
-    fit = fit_surface(
+    effects = tuple(effects)
+    fit = _fit(summary, factors, values, rows, effects)
+    return Response(summary, fit, values, clusters, rows, effects)
+
+
+def _fit(
+    summary: Mapping[str, Any],
+    factors: Sequence[Factor],
+    values: Mapping[str, Array],
+    rows: pd.DataFrame,
+    effects: Sequence[str],
+) -> SurfaceFit:
+    return fit_surface(
         values,
         rows["response"].to_numpy(dtype=float),
         factors,
@@ -134,7 +149,6 @@ def read_response(
         effects={name: rows[name].fillna("").astype(str).tolist() for name in effects},
         link=summary["link"],
     )
-    return Response(summary, fit, values, clusters, rows)
 
 
 def write_surface(
@@ -267,7 +281,7 @@ def _checks(response: Response, fit: SurfaceFit) -> list[dict[str, Any]]:
     inflation = inference.variance_inflation(fit)
     worst = max(inflation, key=lambda name: inflation[name], default="")
     leading = told["dominant_owner"]
-    owner, distance = next(iter(_largest(told["cook_clusters"])), ("", None))
+    owner, distance = _most_influential(told["cook_clusters"], fit)
     found: list[tuple[str, Any, str, str]] = [
         *((name, told[name], "", "") for name in ("n", "models", "owners", "datasets", "clusters")),
         ("largest_owner_share", leading["share"], leading["owner"], ""),
@@ -299,10 +313,37 @@ def _checks(response: Response, fit: SurfaceFit) -> list[dict[str, Any]]:
             for name in ("leverage", "cook")
         ),
         ("largest_cook_cluster", distance, owner, ""),
+        *_without(response, fit, owner),
         ("impossible_rows", impossible["rows"], "", ""),
         ("impossible_share_of_range", _share(impossible), "", "grid over the factors' ranges"),
     ]  # fmt: skip
     return [dict(zip(("check", "value", "where", "reason"), row, strict=True)) for row in found]
+
+
+def _most_influential(found: Mapping[str, float | None], fit: SurfaceFit) -> tuple[str, float]:
+    """The cluster of largest Cook's distance, infinite where a term is lost without it."""
+    if not fit.sigma2 > 0 or not found:
+        return "", float("nan")
+    name, distance = _largest(found)[0]
+    return name, float("inf") if distance is None else distance
+
+
+def _without(
+    response: Response, fit: SurfaceFit, cluster: str
+) -> list[tuple[str, float, str, str]]:
+    """R2 of the fit in the same coding without a cluster, and its R2 for owners left out."""
+    keep = np.array([label != cluster for label in response.clusters])
+    names = ("r2_without_cluster", "left_out_owner_r2_without_cluster")
+    if keep.all() or not keep.any():
+        reason = "no other rows" if cluster else "no residual variance, so no Cook's distance"
+        return [(name, float("nan"), cluster, reason) for name in names]
+    rows = response.rows[keep]
+    values = {name: column[keep] for name, column in response.values.items()}
+    rest = _fit(response.summary, fit.factors, values, rows, response.effects)
+    held = inference.held_out(rest, cluster_labels(rows, "owner"))
+    said = f"{rest.n} rows remain, rank {rest.rank}"
+    lost = f"{held.undetermined} of {rest.n} rows not determined"
+    return [(names[0], rest.r2, cluster, said), (names[1], held.r2, cluster, lost)]
 
 
 def _largest(found: Mapping[str, float | None]) -> list[tuple[str, float | None]]:

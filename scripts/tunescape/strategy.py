@@ -23,7 +23,8 @@ from tunescape.response import LOWER_IS_BETTER
 from tunescape.surface import INTERCEPT
 from tunescape.tables import read_json, read_table, write_table
 
-Grade = Literal["supported", "fragile", "artefact", "no evidence"]
+Grade = Literal["supported", "fragile", "artefact", "no evidence", "identity"]
+"""Identities hold by algebra: a check of the fits, no finding about hyperparameters."""
 
 STRATEGY_COLUMNS = dict.fromkeys(
     ("id", "kind", "metric", "term", "text", "grade", "rule", "cells"), "str"
@@ -84,8 +85,8 @@ def grade_term(e: TermEvidence, limits: Thresholds) -> tuple[Grade, str]:
     no_cluster_error          no evidence  one uploader carries it: no cluster-robust error
     confounded                artefact     significant, but only if aliased terms are zero
     fails: cluster_robust     fragile      significant by the wild bootstrap alone
-    only_at_an_origin         artefact     a slope significant at the origin of a view, not in
-                                           the middle of the data
+    only_at_an_origin         artefact     a slope significant at the origin of a view, not
+                                           at the midpoint of the range
     only_without_clusters     artefact     significant only if models of one uploader were
                                            independent
     not_significant           no evidence  cluster-robust p at alpha or above
@@ -506,7 +507,7 @@ class _Study:
         if holds:
             largest = made.say(self._json(metric, "identity.max_difference"), ".1e")
             made.text = f"{metric}: both views are one model (largest difference {largest})"
-            made.grade, made.rule = "supported", "identity"
+            made.grade, made.rule = "identity", "identity"
         else:
             made.cells.append(self._json(metric, "identity.reason"))
             made.text = f"{metric}: the views were not shown to be one model"
@@ -534,7 +535,7 @@ class _Study:
                 made.grade, made.rule = self._grade(metric, term)
                 made.text = f"{metric}: {term} is significant in every view (p {said}), "
                 cell = self._p(metric, term)
-                made.text += made.clause("in the middle of the data p", cell, ".2g")
+                made.text += made.clause("at the midpoint of the range p", cell, ".2g")
             else:
                 made.text = f"{metric}: {term} is significant in no view (p {said})"
                 made.rule = "not_significant"

@@ -8,7 +8,7 @@ import pytest
 from tunescape.strategy import unresolved_numbers
 from tunescape.tables import read_table
 
-GRADES = {"supported", "fragile", "artefact", "no evidence"}
+GRADES = {"supported", "fragile", "artefact", "no evidence", "identity"}
 
 
 @pytest.mark.parametrize("population", ["distilbert-sst2", "distilbert", "mini-surface"])

@@ -163,6 +163,27 @@ def test_surface_tables_are_written_from_the_fit(study, tmp_path):
     )
 
 
+def test_checks_tell_the_fit_without_the_most_influential_owner(tmp_path):
+    frame = models(120, seed=5)
+    # One owner of few, far settings with results of their own.
+    frame.loc[:5, "owner"] = "decider"
+    frame.loc[:5, "num_epochs"] = [20, 20, 24, 24, 30, 30]
+    frame.loc[:5, "accuracy"] = [0.05, 0.1, 0.9, 0.95, 0.05, 0.1]
+    whole = analyse(frame, tmp_path / "whole", "accuracy", "absolute")
+    rest = analyse(frame.iloc[6:], tmp_path / "rest", "accuracy", "absolute")
+    path = tmp_path / "checks.csv"
+    write_surface(whole / "fit.json", whole / "diagnostics.csv", [path], {"draws": 10})
+    checks = read_table(path).set_index("check")
+    names = ["largest_cook_cluster", "r2_without_cluster", "left_out_owner_r2_without_cluster"]
+    assert list(checks.loc[names, "where"]) == ["decider"] * 3
+    assert checks.loc["largest_cook_cluster", "value"] > 1
+    # The coding differs, the model does not.
+    told = read_json(rest / "fit.json")
+    assert checks.loc[names[1], "value"] == pytest.approx(told["r2"], rel=1e-8)
+    assert checks.loc[names[2], "value"] == pytest.approx(told["held_out"]["owner"]["r2"], rel=1e-6)
+    assert abs(checks.loc[names[1], "value"] - checks.loc["r2", "value"]) > 0.01
+
+
 def test_rebuilt_response_is_the_fit_and_an_unfitted_one_gives_empty_tables(study, tmp_path):
     found = read_response(study[0] / "fit.json", study[0] / "diagnostics.csv")
     assert found.fit is not None

@@ -18,7 +18,7 @@ from tunescape.figures.contour import draw_contour
 from tunescape.figures.style import wording
 from tunescape.regression import adjust_study
 from tunescape.report import numbers, write_report
-from tunescape.report.sections import audit, specifications, strategy, surface
+from tunescape.report.sections import audit, specifications, strategy, surface, trust
 from tunescape.report.sections.experiments import in_words
 from tunescape.response import SURFACE_TABLES, write_surface
 from tunescape.schemas import COVERAGE_COLUMNS, FLOW_COLUMNS
@@ -194,6 +194,51 @@ def test_trouble_is_named_in_the_panel(study: Any, tmp_path: Path) -> None:
         assert words in said
 
 
+def test_panel_names_who_decides_a_fit(study: Any, tmp_path: Path) -> None:
+    inputs, page = study
+    path = next(p for p in inputs["surfaces"] if p.stem == "checks" and "accuracy" in p.parts)
+    checks = read_table(path).set_index("check")
+    said = section(page, "trust")
+    owner = checks.loc["largest_cook_cluster", "where"]
+    without = numbers.fixed(checks.loc["r2_without_cluster", "value"])
+    assert re.search(
+        rf"Most influential uploader {owner} Cook’s D 0\.\d+; without it R² {without}", said
+    )
+    calm = r'<td>[^<]*<span class="note">Cook’s D'
+    assert len(re.findall(calm, page.read_text(encoding="utf-8"))) == len(METRICS)
+    checks.loc["largest_cook_cluster", "value"] = 399.77
+    changed = tmp_path / NAME / "absolute" / "accuracy" / "surface" / "checks.csv"
+    changed.parent.mkdir(parents=True)
+    write_table(checks.reset_index(), changed)
+    surfaces = [changed if p == path else p for p in inputs["surfaces"]]
+    write_report({**inputs, "surfaces": surfaces}, tmp_path / "r.html", report_spec({NAME: ROWS}))
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert re.search(rf'<td class="bad">{owner} <span class="note">Cook’s D 400; without', html)
+    checks.loc["largest_cook_cluster", "value"] = float("inf")
+    write_table(checks.reset_index(), changed)
+    write_report({**inputs, "surfaces": surfaces}, tmp_path / "r.html", report_spec({NAME: ROWS}))
+    assert "Cook’s D without limit" in section(tmp_path / "r.html", "trust")
+
+
+def test_further_checks_are_folded_beneath_the_panel(study: Any) -> None:
+    inputs, page = study
+    said = section(page, "trust")
+    said = said[said.index("Further checks") : said.index("All statements")]
+    tables = [read_table(p).set_index("check") for p in inputs["surfaces"] if p.stem == "checks"]
+    assert len(tables) == len(METRICS)
+    for label, check, shown in (
+        ("PRESS R²", "press_r2", numbers.fixed),
+        ("R², data sets left out", "left_out_dataset_r2", numbers.fixed),
+        ("Even errors (Breusch–Pagan), p", "breusch_pagan_p", numbers.p_value),
+        ("Largest Cook’s D, one model", "largest_cook", trust.distance_said),
+        ("Largest Cook’s D, one uploader", "largest_cook_cluster", trust.distance_said),
+        ("Largest leverage", "largest_leverage", numbers.fixed),
+    ):
+        row = said[said.index(label) + len(label) :][:200]
+        places = [row.index(f" {shown(table.loc[check, 'value'])} ") for table in tables]
+        assert places[0] < 3, label
+
+
 def test_tests_stand_side_by_side_and_sizes_beside_what_was_not_found(study: Any) -> None:
     inputs, page = study
     said = unescape(section(page, "regressions"))
@@ -240,6 +285,24 @@ def test_sizes_by_another_error_are_marked(study: Any, tmp_path: Path) -> None:
         assert re.search(re.escape(size) + r"0*\s?" + mark, said), (size, mark)
 
 
+def test_what_the_views_share_is_what_the_tables_hold(study: Any) -> None:
+    inputs, page = study
+    said = section(page, "regressions")
+    assert said.count("Coded linear terms coincide as well") == len(METRICS)
+    assert said.count("the uncoded ones differ") == len(METRICS)
+    for metric in METRICS:
+        one, two = (
+            table[table["kind"] == "linear"]
+            for path in inputs["coefficients"]
+            if metric in path.parts and len(table := read_table(path))
+        )
+        assert list(one["estimate"]) == pytest.approx(list(two["estimate"]), rel=1e-8)
+        assert not any(
+            a == pytest.approx(b, rel=1e-3)
+            for a, b in zip(one["raw_estimate"], two["raw_estimate"], strict=True)
+        )
+
+
 def test_specifications_have_a_sentence(study: Any) -> None:
     said = section(study[1], "specifications")
     assert (
@@ -273,6 +336,8 @@ def test_surface_is_told_from_its_tables(study: Any) -> None:
         f"{numbers.significant(last['ci_low'], 3)} to {numbers.significant(last['ci_high'], 3)}"
         in said
     )
+    assert "at each distance from the midpoint of the range (coded)" in said
+    assert "gradient at the midpoint of the range (coded)" in said
     assert "Ridge path: the maximum" in said and "Ridge path: the minimum" in said
     assert said.count("Along the gradient") == len(METRICS)
     assert "Fitted accuracy and its standard error" in said
@@ -319,6 +384,11 @@ def test_every_statement_is_there_with_grade_and_rule(study: Any) -> None:
         assert one["claim"] in said and one["grade"] == row["grade"]
         assert "_" not in one["rule"] and "fails:" not in one["rule"]
     assert f"{len(table)} statements" in said
+    counts = table["grade"].value_counts()
+    tally = said[said.index(f"{len(table)} statements") :][:150]
+    assert f" {counts['supported']} supported" in tally
+    assert f" and {counts['identity']} identity" in tally
+    assert said.count("both views are one model") == counts["identity"]
 
 
 def statements(page: Path) -> list[str]:

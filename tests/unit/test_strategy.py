@@ -137,13 +137,14 @@ def test_grades_know_the_truth(results):
     assert grade["curvature.loss.learning_rate^2"] == "supported"
     assert grade["metrics.learning_rate^2"] == "supported"
     assert grade["first.accuracy.learning_rate"] == "supported"
-    assert grade["views.accuracy.second_order"] == "supported"
+    assert grade["views.accuracy.second_order"] == "identity"
+    assert (table["grade"] == "identity").sum() == 2  # one a metric
     idle = [i for i in grade.index if i.startswith(("effect", "curvature", "interaction"))]
     idle = [i for i in idle if "learning_rate" not in i]
     assert len(idle) == 10
     assert "supported" not in set(grade[idle])
     assert table["id"].is_unique
-    assert set(table["grade"]) <= {"supported", "fragile", "artefact", "no evidence"}
+    assert set(table["grade"]) <= {"supported", "fragile", "artefact", "no evidence", "identity"}
     assert (table["rule"] != "").all()
 
 
@@ -158,6 +159,13 @@ def test_statements_cover_orders_terms_views_and_metrics(results):
     bends = table.set_index("id")["text"]
     assert "bends down" in bends["curvature.accuracy.learning_rate^2"]
     assert "the same way" in bends["metrics.learning_rate^2"]
+
+
+def test_coded_terms_are_said_to_be_of_the_midpoint_of_the_range(results):
+    _, table = results
+    said = table[table["text"].str.contains("is significant in every view")]
+    assert len(said) and said["text"].str.contains("at the midpoint of the range p").all()
+    assert not table["text"].str.contains("middle of the data").any()
 
 
 def test_a_metric_without_fit_says_so(tmp_path):

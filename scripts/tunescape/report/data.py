@@ -79,6 +79,7 @@ class ReportData:
         published: population -> published and own coefficients side by side.
         strategies: population -> statements of the strategy map.
         specifications: (population, metric) -> counts over the specification curve.
+        checks: (population, view, metric) -> checks of the fit by name: ``value``, ``where``.
         inputs: every path given, for sections that read their own tables.
     """
 
@@ -95,6 +96,7 @@ class ReportData:
     figures: dict[tuple[tuple[str, ...], str], Path]
     strategies: dict[str, pd.DataFrame]
     specifications: dict[tuple[str, str], pd.DataFrame]
+    checks: dict[tuple[str, ...], pd.DataFrame]
     citation: Mapping[str, Any]
 
     def of(self, population: str, view: str = "absolute") -> list[Analysis]:
@@ -152,6 +154,11 @@ def read_inputs(inputs: Inputs, spec: Mapping[str, Any]) -> ReportData:
         specifications={
             (place[0], place[2]): read_table(path)
             for place, path in by_place(inputs.get("specification_curves", ())).items()
+        },
+        checks={
+            place: read_table(files["checks"]).set_index("check")
+            for place, files in by_parent(inputs.get("surfaces", ()), 3).items()
+            if "checks" in files
         },
         citation=_citation(inputs),
     )

@@ -236,8 +236,9 @@ def _identity(analysis: Analysis) -> str:
         return (
             "The relative regression is the absolute one seen from the baseline: quadratic and "
             "interaction coefficients, their errors and R² are the same (largest relative "
-            f"difference {significant(identity['max_difference'], 2)}). Linear terms differ "
-            "because they are slopes at another point."
+            f"difference {significant(identity['max_difference'], 2)}). Coded linear terms "
+            "coincide as well, being slopes at the midpoint of the range in either view; the "
+            "uncoded ones differ, being slopes at the origin of each view."
         )
     return f"The two views were not shown to be one model: {identity['reason']}."
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TERMS = ("effect", "curvature", "interaction")
-FIRM = ("supported", "fragile")
-GRADES = ("supported", "fragile", "artefact", "no evidence")
+FIRM = ("supported", "fragile", "identity")
+GRADES = ("supported", "fragile", "artefact", "no evidence", "identity")
 
 RULES = {
     "all_criteria": "every criterion holds",
@@ -23,7 +23,7 @@ RULES = {
     "not_estimable": "the settings do not separate this term from others",
     "no_cluster_error": "without one uploader the term is lost: no cluster-robust error",
     "confounded": "significant only if the terms that cannot be estimated are zero",
-    "only_at_an_origin": "significant at the origin of a view, not in the middle of the data",
+    "only_at_an_origin": "significant at the origin of a view, not at the midpoint of the range",
     "only_without_clusters": "significant only if models of one uploader were independent",
     "not_significant": "not significant with cluster-robust errors",
     "not_fitted": "there is no regression",

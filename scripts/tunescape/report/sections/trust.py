@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tunescape.figures.style import plain, wording
@@ -14,6 +16,8 @@ from tunescape.report.verdict import DOMINANT, thresholds
 
 COLLINEAR = 30.0
 """Condition number from which on terms share their information (Belsley, Kuh and Welsch, 1980)."""
+INFLUENTIAL = 1.0
+"""Cook's distance from which on one cluster decides the estimates (Cook and Weisberg, 1982)."""
 FEW_CLUSTERS = 15
 """Below this, a cluster-robust test is held to its level by no simulation of ours."""
 
@@ -39,6 +43,10 @@ def build(data: ReportData) -> Context | None:
                         for label, measure in group
                     ]
                     for group in _measures(data, name, nouns)
+                ],
+                "checks": [
+                    {"label": label, "cells": [_cell(data, a, measure) for a in analyses]}
+                    for label, measure in (_further(nouns) if _checked(data, name) else ())
                 ],
                 "statements": [
                     {
@@ -74,6 +82,8 @@ def _measures(data: ReportData, name: str, nouns: Nouns) -> list[list[tuple[str,
     ]
     if runs:
         fit.insert(2, ("df, pure error", _pure))
+    elif _checked(data, name):
+        sample.append(("Most influential uploader", _influential))
     carries: list[tuple[str, Measure]] = [
         (f"R², {nouns.cluster}s left out", _held_out),
         ("Terms with a cluster-robust error", _robust),
@@ -90,6 +100,18 @@ def _measures(data: ReportData, name: str, nouns: Nouns) -> list[list[tuple[str,
             ]
         )
     return groups
+
+
+def _further(nouns: Nouns) -> list[tuple[str, Measure]]:
+    """Labels and measures of the folded table, all from the checks of a fit."""
+    return [
+        ("PRESS R²", partial(_predicted, check="press_r2")),
+        ("R², data sets left out", partial(_predicted, check="left_out_dataset_r2")),
+        ("Even errors (Breusch–Pagan), p", _even),
+        (f"Largest Cook’s D, one {nouns.row}", partial(_cook, check="largest_cook")),
+        (f"Largest Cook’s D, one {nouns.cluster}", partial(_cook, check="largest_cook_cluster")),
+        ("Largest leverage", _leverage),
+    ]
 
 
 def _cell(data: ReportData, analysis: Analysis, measure: Measure) -> Cell:
@@ -132,6 +154,80 @@ def _largest(data: ReportData, analysis: Analysis) -> Cell:
         "note": f"{note}: one uploader’s habits",
         "bad": True,
     }
+
+
+def _checked(data: ReportData, name: str) -> bool:
+    return any((a.population, a.view, a.metric) in data.checks for a in data.of(name))
+
+
+def _check(data: ReportData, analysis: Analysis, name: str) -> tuple[float | None, str]:
+    """Number and place of a check of a fit; None where it is not known (it may be infinite)."""
+    table = data.checks.get((analysis.population, analysis.view, analysis.metric))
+    if table is None or name not in table.index:
+        return None, ""
+    value, where = table["value"][name], table["where"][name]
+    return None if math.isnan(value) else float(value), where if isinstance(where, str) else ""
+
+
+def _influential(data: ReportData, analysis: Analysis) -> Cell:
+    """Who moves the coefficients most, and what the fit explains without them."""
+    distance, owner = _check(data, analysis, "largest_cook_cluster")
+    if distance is None:
+        return {"value": "–"}
+    fitted, left_out = (
+        _check(data, analysis, name)[0]
+        for name in ("r2_without_cluster", "left_out_owner_r2_without_cluster")
+    )
+    said = [f"Cook’s D {distance_said(distance)}"]
+    if fitted is not None:
+        said.append(
+            f"without it R² {fixed(fitted)}, uploaders left out "
+            f"{'not determined' if left_out is None else fixed(left_out)}"
+        )
+    return {
+        "value": plain(owner, 24),
+        "note": "; ".join(said),
+        "bad": distance > INFLUENTIAL,
+    }
+
+
+def distance_said(value: float) -> str:
+    """Cook’s distance as text; infinite where the estimates need the rows."""
+    return significant(value, 2 if value < 100 else 3) if math.isfinite(value) else "without limit"
+
+
+def _predicted(data: ReportData, analysis: Analysis, check: str) -> Cell:
+    value, _ = _check(data, analysis, check)
+    if value is None:
+        return {"value": "–", "note": "not determined"}
+    found = {"value": fixed(value)}
+    return found if value > 0 else found | {"note": "worse than a mean", "bad": True}
+
+
+def _even(data: ReportData, analysis: Analysis) -> Cell:
+    value, _ = _check(data, analysis, "breusch_pagan_p")
+    found = {"value": p_value(value)}
+    # Tests of terms rest on robust errors, so that this is no trouble of its own.
+    return found | ({"note": "errors are not even"} if value is not None and value < 0.05 else {})
+
+
+def _cook(data: ReportData, analysis: Analysis, check: str) -> Cell:
+    value, where = _check(data, analysis, check)
+    if value is None:
+        return {"value": "–"}
+    # Designs have configurations that a term needs, such as the centre.
+    needed = math.isinf(value) and analysis.error == "classical"
+    bad = value > INFLUENTIAL and not needed
+    return {"value": distance_said(value), "note": plain(where, 40), "bad": bad}
+
+
+def _leverage(data: ReportData, analysis: Analysis) -> Cell:
+    value, where = _check(data, analysis, "largest_leverage")
+    if value is None:
+        return {"value": "–"}
+    alone = value > 1 - 1e-9
+    said = plain(where, 40) + (": a term rests on it alone" if alone else "")
+    return {"value": fixed(value), "note": said, "bad": alone}
 
 
 def _datasets(data: ReportData, analysis: Analysis) -> Cell:
