@@ -30,8 +30,10 @@ def test_metrics_have_one_list_wherever_it_stands() -> None:
 
     from tunescape import config, schemas
     from tunescape.cards import records
+    from tunescape.training import metrics as training_metrics
 
     assert records.METRICS == schemas.METRICS == get_args(config.Metric)
+    assert get_args(config.TunedMetric) == training_metrics.METRICS
     assert set(records.METRICS) <= set(FEATURE_COLUMNS)
 
 

@@ -102,7 +102,7 @@ def test_permutation_p_values_hold_their_level_over_all_factors():
 
 
 def test_permutation_is_refused_where_runs_cannot_change_places(tmp_path):
-    with pytest.raises(UserError, match="nothing to permute"):
+    with pytest.raises(UserError, match="cannot change places"):
         screened(tmp_path, {"test": "permutation"})
 
 

@@ -235,12 +235,6 @@ def screen_effects(
     p = np.minimum(1.0, p * frame["tries"].to_numpy(dtype=float))
     holm = adjust_p(p, "holm")
     if options.get("test") == "permutation":
-        if ofat:
-            raise UserError(
-                "runs at the baseline and runs off it cannot change places",
-                where="screen.test",
-                fix="use test: t, or plackett_burman",
-            )
         coded = _coded(factors, settings)
         p = permutation_p(coded, y)
         holm = p

@@ -355,7 +355,10 @@ def _options(
             raise UserError(f"got {options[key]!r}", where=f"{where}.{key}", expected=expected)
     if kind == "screen" and options["design"] == "ofat" and options["test"] == "permutation":
         raise UserError(
-            "one factor at a time has nothing to permute", where=f"{where}.test", fix="take t"
+            "one factor at a time has nothing to permute: runs at the baseline and runs off it "
+            "cannot change places",
+            where=f"{where}.test",
+            fix="use test: t, or plackett_burman",
         )
     if kind == "screen" and options["keep"] > len(names):
         expected = f"at most the {len(names)} factors"

@@ -82,6 +82,21 @@ def headline(summary: Mapping[str, Any], runs: pd.DataFrame) -> str:
     return said + (", all trained" if not lost else f", {count(done)} trained, {count(lost)} lost")
 
 
+def configured(data: ReportData, name: str) -> Mapping[str, Any]:
+    """An experiment as the configuration states it."""
+    found: Mapping[str, Any] = data.spec.get("config", {}).get("experiments", {}).get(name, {})
+    return found
+
+
+def named_facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Model, task and method of an experiment, as pairs of a name and a value."""
+    return [
+        (said, plain(told[key], 120))
+        for key, said in (("model", "Model"), ("task", "Task"), ("method", "Method"))
+        if told.get(key)
+    ]
+
+
 def _facts(
     data: ReportData,
     name: str,
@@ -91,12 +106,8 @@ def _facts(
     seconds: Mapping[str, float],
 ) -> list[tuple[str, str]]:
     """What was run, as pairs of a name and a value."""
-    told = data.spec.get("config", {}).get("experiments", {}).get(name, {})
-    facts = [
-        (said, plain(told[key], 120))
-        for key, said in (("model", "Model"), ("task", "Task"), ("method", "Method"))
-        if told.get(key)
-    ]
+    told = configured(data, name)
+    facts = named_facts(told)
     facts.append(("Design", str(summary["kind"]).replace("_", " ")))
     facts += [
         (capitalised(wording(factor)), _levels(design, factor))

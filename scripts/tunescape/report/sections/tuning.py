@@ -12,7 +12,7 @@ from tunescape.figures.style import plain, short_number, wording
 from tunescape.report.data import ReportData, by_folder, paths
 from tunescape.report.numbers import aligned, count, fixed, is_number, listed, plural
 from tunescape.report.section import Context, Plot, Section, plot_id, slug
-from tunescape.report.sections.experiments import capitalised, in_words
+from tunescape.report.sections.experiments import capitalised, configured, in_words, named_facts
 from tunescape.report.svg import inline_svg
 from tunescape.tables import read_json, read_table
 from tunescape.tuning.interactive import parallel_data, parallel_snippet
@@ -162,12 +162,8 @@ def _facts(
     data: ReportData, name: str, trials: pd.DataFrame, factors: list[str]
 ) -> list[tuple[str, str]]:
     """What was searched, as pairs of a name and a value."""
-    told = data.spec.get("config", {}).get("experiments", {}).get(name, {})
-    facts = [
-        (said, plain(told[key], 120))
-        for key, said in (("model", "Model"), ("task", "Task"), ("method", "Method"))
-        if told.get(key)
-    ]
+    told = configured(data, name)
+    facts = named_facts(told)
     for stage, part in trials.groupby("search", sort=False):
         facts.append(
             (
