@@ -261,9 +261,11 @@ def test_all_figures_are_drawn_the_same_twice(done, tmp_path):
 def test_parallel_data_leaves_constant_factors_out_and_escapes_text(done):
     _, root = done
     trials = read_table(root / "trials.csv")
+    assert "confirm" in set(trials["search"])
     trials.loc[0, "search"] = "</script><script>alert(1)</script>"
     data = interactive.parallel_data(trials, list(FACTORS), "accuracy", True)
     assert data["axes"][-1]["said"] == "accuracy"
+    assert data["rows"] and "confirm" not in data["searches"]
     snippet = interactive.parallel_snippet(data, "toy")
     assert snippet.count("</script>") == 2 and "alert(1)</script>" not in snippet
     assert "http" not in snippet.replace("http://www.w3.org/2000/svg", "")

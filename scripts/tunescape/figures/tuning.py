@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from tunescape.figures import style
 from tunescape.tables import read_json, read_table
+from tunescape.tuning.trials import explored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,15 +151,14 @@ def _window(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def draw_parallel(trials: str | Path, outputs: Paths, spec: Mapping[str, Any]) -> None:
-    """Parallel coordinates of settings, one line a setting (mean over its seeds).
+    """Parallel coordinates of the settings that searches chose from, seeds averaged.
 
     The darker a line, the better its metric, whichever direction is better.
     """
     table = read_table(trials)
     metric, maximise = str(spec["metric"]), bool(spec["maximise"])
     dpi = int(spec.get("dpi", 160))
-    whole = table[(table["status"] == "ok") & ~table["censored"] & ~table["promoted"]]
-    whole = whole.drop_duplicates("run_id")
+    whole = explored(table)
     names = [n for n in spec["factors"] if whole[n].nunique() > 1]
     if whole.empty or not names:
         style.save_sentence("no setting varies among the runs that ended well", outputs, dpi)
@@ -168,7 +169,7 @@ def draw_parallel(trials: str | Path, outputs: Paths, spec: Mapping[str, Any]) -
     )
     value = folded["value"].to_numpy(dtype=float)
     # By rank: most settings of a search lie close to the best, and would share one shade.
-    better = _share(np.argsort(np.argsort(value if maximise else -value)).astype(float))
+    better = _share(rankdata(value if maximise else -value))
     order = np.argsort(better, kind="stable")
     with style.sheet(style.PAGE_WIDTH, 3.0) as figure:
         axes = figure.add_subplot()

@@ -174,12 +174,20 @@ def _cannot_of_runs(fitted: list[Analysis]) -> list[str]:
 
 
 def _share(analysis: Analysis) -> str:
+    """R², beside what as many terms take up of noise on average, and a mean for each setting."""
     summary = analysis.summary
-    words = wording(analysis.metric)
-    share = f"the surface takes up {percent(summary['r2'])} of the variation in {words}"
-    ceiling = summary["lack_of_fit"].get("noise_ceiling")
-    if ceiling is not None:
-        share += f"; no function of these hyperparameters could exceed {percent(ceiling)}"
+    terms, rows = len(summary["terms"]) - len(summary["aliased"]) - 1, int(summary["n"])
+    share = (
+        f"the surface takes up {percent(summary['r2'])} of the variation in "
+        f"{wording(analysis.metric)}; of noise, {plural(terms, 'term')} would take up "
+        f"{percent(terms / (rows - 1))} on {rows} rows"
+    )
+    lack = summary["lack_of_fit"]
+    if lack["settings"] and not lack["reason"]:
+        share += (
+            f", and a mean for each of the {count(lack['settings'])} settings takes up "
+            f"{percent(lack['noise_ceiling'])}"
+        )
     return share
 
 

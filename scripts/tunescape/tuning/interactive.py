@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunescape.figures.style import plain, use_log, wording
+from tunescape.tuning.trials import explored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +37,7 @@ def parallel_data(
     import numpy as np
     import pandas as pd
 
-    good = trials[(trials["status"] == "ok") & ~trials["censored"] & ~trials["promoted"]]
-    good = good.drop_duplicates("run_id").reset_index(drop=True)
+    good = explored(trials)
     axes: list[dict[str, Any]] = []
     for name in factors:
         column = good[name]

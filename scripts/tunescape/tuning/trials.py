@@ -239,6 +239,16 @@ def read_trials(
     return found
 
 
+def explored(trials: pd.DataFrame) -> pd.DataFrame:
+    """Rows of trials.csv that searches chose from: ended well, whole, each run once.
+
+    Confirmation is left out: its fresh seeds are of settings that were chosen already.
+    """
+    whole = trials[(trials["status"] == "ok") & ~trials["censored"] & ~trials["promoted"]]
+    whole = whole[~whole["search"].str.startswith("confirm")]
+    return whole.drop_duplicates("run_id").reset_index(drop=True)
+
+
 def read_kept(study: TuningStudy, search: Search, root: str | Path) -> tuple[str, ...] | None:
     """Factors that the screening before a search kept; None where there is none."""
     screen = study.screen_before(search)
