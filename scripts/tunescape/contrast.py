@@ -730,6 +730,11 @@ def _statements(summary: Mapping[str, Any]) -> list[str]:
         f"{summary['hub_rows_inside_experiment']} of {summary['hub_rows']} published models lie "
         "within the experiment's ranges"
     ]
+    if not summary["restricted"] and 2 * summary["hub_rows_inside_experiment"] < hub["n"]:
+        said.append(
+            f"{hub['label']} answers here from a surface that most of its models lie outside of: "
+            "where the two differ, its curvature elsewhere may be why"
+        )
     point = ", ".join(f"{name} {value:.4g}" for name, value in summary["point"]["values"].items())
     place = f"{summary['point']['name']} ({point})"
     said += [_slope_statement(slope, summary, place) for slope in summary["slopes"]]

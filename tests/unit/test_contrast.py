@@ -261,6 +261,10 @@ def test_rows_outside_the_experiment_can_be_left_out() -> None:
     _, inner = contrast_samples(frame, runs(rng), {**SPEC, "restrict": True})
     assert whole["samples"]["hub"]["n"] == len(frame)
     assert inner["samples"]["hub"]["n"] == len(frame) - 7 == whole["hub_rows_inside_experiment"]
+    warning = "most of its models lie outside of"
+    assert warning not in " ".join([*whole["statements"], *inner["statements"]])
+    frame.loc[frame.index[: len(frame) // 2 + 1], "num_epochs"] = 30.0
+    assert warning in contrast_samples(frame, runs(rng), SPEC)[1]["statements"][1]
 
 
 def test_a_box_behnken_design_has_one_error_for_all_terms() -> None:
