@@ -659,7 +659,10 @@ def read_noise(raw: Mapping[str, Any] | None, n_eval: int | None = None) -> Nois
     rows = finite(stated.get("n_eval", n_eval or 1000), "noise.n_eval")
     if not 0 < share < 1 or rows < 1:
         raise UserError(f"accuracy {share:g}, n_eval {rows:g}", where="noise", expected="0 < a < 1")
-    said = f"binomial error of an accuracy of {share:g} on {rows:.0f} evaluation rows"
+    said = (
+        f"binomial error of an accuracy of {share:g} on {rows:.0f} evaluation rows, the least "
+        "there can be: seeds add theirs"
+    )
     return Noise(float(np.sqrt(share * (1 - share) / rows)), said)
 
 

@@ -327,7 +327,7 @@ def test_the_design_is_written_with_its_cost_before_anything_is_trained(
     design, terms, summary = read_table(paths[0]), read_table(paths[1]), read_json(paths[2])
     assert summary["cost"]["core_seconds"] == design["num_epochs"].sum()
     assert len(terms) == 10 and terms["estimable"].all()
-    assert summary["noise"]["source"].endswith("on 40 evaluation rows")
+    assert summary["noise"]["source"].startswith("binomial error of an accuracy of 0.85 on 40 ")
     assert summary["df_pure_error"] == 34 - 15
     assert "34 runs at 15 settings" in summary["statements"][0]
     assert json.loads(paths[2].read_text()) == summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,10 @@ def test_what_was_run_is_said(study: Any) -> None:
     assert "56 s in training and evaluation (28 of 30 runs timed)" in said
     for sentence in read_json(study[0]["design_summaries"][0])["statements"][:2]:
         assert sentence in said
+    [accuracy] = [p for p in study[0]["fits"] if p.parts[-4:-1] == (NAME, "absolute", "accuracy")]
+    lack = read_json(accuracy)["lack_of_fit"]
+    spread = math.sqrt(lack["ss_pure"] / lack["df_pure"])
+    assert f"repeated settings differed by a standard deviation of {spread:.4f}" in said
     assert said.count("Regression of") == 2 and "Learning curves of made-up" in said
 
 

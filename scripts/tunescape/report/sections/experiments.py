@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tunescape.figures.design import factor_columns
 from tunescape.figures.style import plain, short_number, wording
-from tunescape.report.data import ReportData, by_folder
+from tunescape.report.data import Analysis, ReportData, by_folder
 from tunescape.report.numbers import (
     aligned,
     count,
@@ -51,7 +52,10 @@ def build(data: ReportData) -> Context | None:
                 "id": slug("experiment", name),
                 "headline": headline(summary, runs),
                 "facts": _facts(data, name, design, runs, summary, seconds),
-                "beforehand": [_in_words(said, design) for said in summary["statements"]],
+                "beforehand": [
+                    *(_in_words(said, design) for said in summary["statements"]),
+                    *_replicates(data.of(name)),
+                ],
                 "diagnostics": _terms(read_table(tables["design_diagnostics"][name])),
                 "power": fixed(summary.get("power"), 1),
                 "failed": _lost(runs),
@@ -72,6 +76,20 @@ def build(data: ReportData) -> Context | None:
 
 
 _TABLES = ("designs", "design_summaries", "design_diagnostics", "runs")
+
+
+def _replicates(analyses: Iterable[Analysis]) -> list[str]:
+    """The noise that repeated settings showed, to hold against the one that was assumed."""
+    said = []
+    for analysis in analyses:
+        lack = analysis.summary["lack_of_fit"]
+        if analysis.metric == "accuracy" and lack["df_pure"] and not lack["reason"]:
+            sd = math.sqrt(lack["ss_pure"] / lack["df_pure"])
+            said.append(
+                f"afterwards, repeated settings differed by a standard deviation of {sd:.4f} "
+                f"({plural(lack['df_pure'], 'degree')} of freedom)"
+            )
+    return said
 
 
 def headline(summary: Mapping[str, Any], runs: pd.DataFrame) -> str:
