@@ -15,7 +15,9 @@ from tunescape.errors import UserError
 from tunescape.figures.stage import draw_analysis, draw_population
 from tunescape.regression import adjust_study
 from tunescape.report import numbers, write_report
+from tunescape.report.data import read_inputs
 from tunescape.report.sections import SECTIONS
+from tunescape.report.sections.regressions import coefficient_rows, joint_rows
 from tunescape.report.svg import inline_svg
 from tunescape.schemas import COVERAGE_COLUMNS, FLOW_COLUMNS
 
@@ -203,6 +205,18 @@ def test_numbers_come_from_the_tables(study: Any) -> None:
         assert numbers.significant(table.loc[term, "se_cr3"]) in page
     assert "500 model cards read" in page
     assert "−9595.1379" in page and "not estimable" in page
+
+
+def test_bold_marks_evidence_alone(study: Any) -> None:
+    """Errors that take one uploader's models for independent are shown, never emphasised."""
+    analysis = next(a for a in read_inputs(study[0], study[1]).of("first") if a.fitted)
+    assert analysis.error == "cr3" and (analysis.table["p_classical"] < 0.05).any()
+    rows = [row["tests"] for row in coefficient_rows(analysis) if row["estimable"]]
+    assert not any(test["small"] for tests in rows for test in tests[:2])
+    assert [tests[2]["small"] for tests in rows] == [
+        bool(p < 0.05) for p in analysis.table.loc[analysis.table["estimable"], "p_cr3"]
+    ]
+    assert not any(row["tests"][0]["small"] for row in joint_rows(analysis))
 
 
 def test_empty_population_is_said(study: Any) -> None:

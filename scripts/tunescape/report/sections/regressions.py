@@ -54,7 +54,7 @@ def build(data: ReportData) -> Context | None:
 def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
     """The coefficient table as text, numbers aligned column by column."""
     rows: list[dict[str, Any]] = []
-    alpha = level_of(analysis)
+    alpha, evidence = level_of(analysis), {analysis.error, "wild", "holm"}
     for _, line in analysis.table.iterrows():
         confounded = line["confounded_with"]
         tests = {kind: line.get(f"p_{kind}") for kind in TESTS}
@@ -75,7 +75,8 @@ def coefficient_rows(analysis: Analysis) -> list[dict[str, Any]]:
                 "low": significant(line["ci_low"], 4),
                 "high": significant(line["ci_high"], 4),
                 "tests": [
-                    {"p": p_value(p), "small": is_number(p) and p < alpha} for p in tests.values()
+                    {"p": p_value(p), "small": kind in evidence and is_number(p) and p < alpha}
+                    for kind, p in tests.items()
                 ],
                 "detectable": significant(line["detectable_effect"] if open_size else None, 3),
                 "bound": significant(line["equivalence_bound"] if open_size else None, 3),
@@ -116,15 +117,18 @@ def joint_rows(analysis: Analysis) -> list[dict[str, Any]]:
     rows = []
     for test in summary["joint_tests"]["classical"]:
         robust = clustered.get(test["name"], {})
-        kind, _, name = test["name"].partition(":")
+        group, _, name = test["name"].partition(":")
         own = importance.get(test["name"], {})
         rows.append(
             {
-                "name": {"factor": wording(name), "order": f"{name} terms"}.get(kind, "all terms"),
+                "name": {"factor": wording(name), "order": f"{name} terms"}.get(group, "all terms"),
                 "terms": count(len(test["tested"])),
                 "tests": [
-                    {"p": p_value(p), "small": is_number(p) and p < alpha}
-                    for p in (test["p"], robust.get("p"))
+                    {
+                        "p": p_value(p),
+                        "small": kind == analysis.error and is_number(p) and p < alpha,
+                    }
+                    for kind, p in (("classical", test["p"]), ("cr3", robust.get("p")))
                 ],
                 "partial": fixed(test["partial_r2"], 3),
                 "interval": (
