@@ -98,9 +98,11 @@ def test_predictions_pair_the_gain_and_split_the_rows(done, tmp_path):
     study = read_study(spec)
     from tunescape.tuning.trials import read_trials
 
-    table, _ = results.result_table(
+    table, notes = results.result_table(
         study, read_trials(study, tmp_path / "study"), tmp_path / "study"
     )
+    share = np.bincount(labels).max() / 100
+    assert f"commonest class has accuracy {share:.4f}" in notes[0]
     row = table.set_index("candidate").loc["bayes-cold-s1"]
     assert row["gain_method"] == "paired"
     assert "one half of the 100 rows" in row["correction"]
@@ -234,7 +236,9 @@ def test_lora_tables_take_one_factor_at_a_time(tmp_path):
     one = losses[(losses["train_size"] == 2000) & (losses["lora_r"] == 16)]
     assert one["epoch"].tolist() == [1, 2, 3] and one["loss"].tolist() == [0.6, 0.3, 0.6 / 3]
     said = read_json(outs[3])
-    assert said["same_evaluation_rows"] and "do not overlap" in said["statements"][1]
+    assert said["same_evaluation_rows"] and "by seed +0.0230" in said["statements"][1]
+    assert "no effect shown" not in said["statements"][1]
+    assert said["statements"][2].endswith("of 2 seeds: no effect shown)")
     write_json({"eval_digest": "other"}, folders[0] / "metrics.json")
     lora.write_lora_tables(tmp_path / "runs.csv", tmp_path / "history.csv", folders, *outs, spec)
     assert "cannot be compared" in read_json(outs[3])["statements"][0]

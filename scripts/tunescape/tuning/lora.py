@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEASURES = ("seconds", "examples_per_second", "loss", "f1")
+WORDS = {"train_size": "training rows", "lora_r": "rank"}
 
 
 def write_lora_tables(
@@ -58,10 +59,12 @@ def write_lora_tables(
     timed = with_timing(table, run_dirs)
     base = baseline_of(timed, factors, dict(spec.get("baseline") or {}))
     write_table(losses_by_epoch(read_table(history), factors), out_losses)
-    written = {}
+    said = []
     for name, path in (("train_size", out_sizes), ("lora_r", out_ranks)):
-        written[name] = by_level(timed, name, base)
-        write_table(written[name], path)
+        levels = by_level(timed, name, base)
+        write_table(levels, path)
+        if len(levels) > 1:
+            said.append(_statement(name, levels, seed_differences(timed, name, base)))
     digests = sorted(set(timed["eval_digest"].dropna()))
     write_json(
         {
@@ -69,7 +72,7 @@ def write_lora_tables(
             "same_evaluation_rows": len(digests) == 1,
             "n_eval": sorted({int(n) for n in timed["n_eval"]}),
             "baseline": base,
-            "statements": _statements(written, len(digests) == 1),
+            "statements": [_judged_on(len(digests) == 1), *said],
         },
         out_summary,
     )
@@ -126,12 +129,24 @@ def by_level(table: pd.DataFrame, name: str, base: Mapping[str, float]) -> pd.Da
     if name not in table:
         limits = [f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")]
         return pd.DataFrame(columns=[*columns, *limits])
-    part = table
-    for other, value in base.items():
-        if other != name:
-            part = part[part[other] == value]
+    part = _at_baseline(table, name, base)
     grouped = _grouped(part, [name, "n_train", "n_eval"], MEASURES)
     return grouped[[*columns, *(c for c in grouped.columns if c not in columns)]]
+
+
+def seed_differences(table: pd.DataFrame, name: str, base: Mapping[str, float]) -> list[float]:
+    """F1 at a factor's highest level minus F1 at its lowest, one number a seed that has both."""
+    part = _at_baseline(table, name, base)
+    by_seed = part.pivot_table(index="seed", columns=name, values="f1")
+    return [float(d) for d in (by_seed.iloc[:, -1] - by_seed.iloc[:, 0]).dropna()]
+
+
+def _at_baseline(table: pd.DataFrame, name: str, base: Mapping[str, float]) -> pd.DataFrame:
+    """Runs in which every factor but one has its baseline setting."""
+    for other, value in base.items():
+        if other != name:
+            table = table[table[other] == value]
+    return table
 
 
 def _grouped(frame: pd.DataFrame, keys: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
@@ -151,26 +166,24 @@ def _grouped(frame: pd.DataFrame, keys: Sequence[str], measures: Sequence[str]) 
     return pd.DataFrame(rows)
 
 
-def _statements(tables: Mapping[str, pd.DataFrame], same_rows: bool) -> list[str]:
-    said = [
-        "all runs were judged on the same rows"
-        if same_rows
-        else "runs were judged on different rows: their losses and F1 cannot be compared"
-    ]
-    words = {"train_size": "training rows", "lora_r": "rank"}
-    for name, table in tables.items():
-        if len(table) < 2:
-            continue
-        first, last = table.iloc[0], table.iloc[-1]
-        apart = last["f1_low"] > first["f1_high"] or last["f1_high"] < first["f1_low"]
-        known = math.isfinite(first["f1_low"]) and math.isfinite(last["f1_low"])
-        text = (
-            f"{words[name]} {first[name]:g} to {last[name]:g}: F1 {first['f1']:.4f} to "
-            f"{last['f1']:.4f}, loss {first['loss']:.4f} to {last['loss']:.4f}"
-        )
-        if not known:
-            text += " (one seed each: no interval)"
-        else:
-            text += f" (95 % intervals of F1 {'do not overlap' if apart else 'overlap'})"
-        said.append(text)
-    return said
+def _judged_on(same_rows: bool) -> str:
+    if same_rows:
+        return "all runs were judged on the same rows"
+    return "runs were judged on different rows: their losses and F1 cannot be compared"
+
+
+def _statement(name: str, levels: pd.DataFrame, differences: Sequence[float]) -> str:
+    """Least against greatest level; seeds are paired, for they share their batches' order."""
+    first, last = levels.iloc[0], levels.iloc[-1]
+    text = (
+        f"{WORDS[name]} {first[name]:g} to {last[name]:g}: F1 {first['f1']:.4f} to "
+        f"{last['f1']:.4f}, loss {first['loss']:.4f} to {last['loss']:.4f}"
+    )
+    if len(differences) < 2:
+        return text + " (fewer than two seeds with both: no interval)"
+    mean, low, high = mean_interval(differences)
+    shown = "" if low > 0 or high < 0 else ": no effect shown"
+    return text + (
+        f" (difference by seed {mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f} of "
+        f"{len(differences)} seeds{shown})"
+    )

@@ -167,6 +167,9 @@ def result_table(
             corrected = correct_selection(study, members, root, noise.sd)
         rows.append(_row(study, name, members, best, base, corrected, fresh, root))
     notes = []
+    commonest = commonest_share(root, groups["baseline"][0])
+    if commonest is not None and study.metric == "accuracy":
+        notes.append(f"always answering the commonest class has accuracy {commonest:.4f}")
     if fresh:
         notes.append(
             "confirmed values are of fresh seeds and the same evaluation rows: they are free of "
@@ -282,13 +285,26 @@ def read_correct(root: str | Path, trial: Trial) -> Bools | None:
     The file has one line a row, in the evaluation set's order, with the columns ``label`` and
     ``prediction``. ``None`` when there is none.
     """
+    table = _predictions(root, trial)
+    if table is None:
+        return None
+    return np.asarray(table["label"].astype(str) == table["prediction"].astype(str), dtype=bool)
+
+
+def commonest_share(root: str | Path, trial: Trial) -> float | None:
+    """Share of the evaluation rows that have the commonest label; ``None`` without predictions."""
+    table = _predictions(root, trial)
+    return None if table is None else float(table["label"].value_counts(normalize=True).iloc[0])
+
+
+def _predictions(root: str | Path, trial: Trial) -> pd.DataFrame | None:
     path = run_folder(root, trial) / PREDICTIONS
     if not path.is_file():
         return None
     table = read_table(path)
     if not {"label", "prediction"} <= set(table.columns):
         raise UserError("no such columns", where=str(path), expected="label, prediction")
-    return np.asarray(table["label"].astype(str) == table["prediction"].astype(str), dtype=bool)
+    return table
 
 
 def run_folder(root: str | Path, trial: Trial) -> Path:
