@@ -494,7 +494,8 @@ _POWER = re.compile(
     r"(?:10\s{0,2}(?:\^|\*\*)?\s{0,2}|e\s{0,2}\^?\s{0,2})[{(]?\s{0,2}(?P<exponent>[-+]?\d{1,3})[)}]?\Z"
 )
 _SPLIT_EXPONENT = re.compile(r"(\d(?:\.\d*)?)\s?[eE]\s?\^?\s?[{(]?([-+]?)\s?(\d{1,3})[)}]?\Z")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+\Z")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+\Z")
+_DECIMAL_COMMA = re.compile(r"0,0\d+\Z")
 _SHORT = re.compile(r"(\d+(?:\.\d+)?)\s?([kKmM])\Z")
 _WORDS = {
     "zero": 0.0,
@@ -520,8 +521,8 @@ _WORDS = {
 def number(raw: str) -> float | None:
     """The number that a token writes, or None (also for nan, infinities and overlong tokens).
 
-    Reads ``2e-05``, ``2e−5``, ``2,048``, ``5·10^-5``, ``1 x 10^{-4}``, ``1e^-4``, ``12k`` and
-    ``three``. A percent sign is not read here.
+    Reads ``2e-05``, ``2e−5``, ``2,048``, ``0,05``, ``5·10^-5``, ``1 x 10^{-4}``, ``1e^-4``,
+    ``12k`` and ``three``. A percent sign is not read here.
     """
     if len(raw) <= 64 and raw.isascii() and _PLAIN.match(raw):
         value = float(raw)
@@ -538,6 +539,8 @@ def number(raw: str) -> float | None:
         return value if math.isfinite(value) else None
     if _THOUSANDS.match(token):
         return float(token.replace(",", ""))
+    if _DECIMAL_COMMA.match(token):
+        return float(token.replace(",", "."))
     if found := _SPLIT_EXPONENT.match(token):
         value = float(f"{found[1]}e{found[2]}{found[3]}")
         return value if math.isfinite(value) else None
