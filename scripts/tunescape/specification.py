@@ -60,7 +60,7 @@ CURVE_COLUMNS: dict[str, str] = {
 }  # fmt: skip
 SUMMARY_COLUMNS: dict[str, str] = {
     "metric": "str", "term": "str", "decision": "str", "level": "str",
-    "specifications": "int64", "estimated": "int64", "tested": "int64",
+    "specifications": "int64", "estimated": "int64", "tested": "int64", "distinct": "int64",
     "reference_estimate": "float64", "reference_p": "float64",
     "median": "float64", "low": "float64", "high": "float64",
     "share_sign": "float64", "share_significant": "float64",
@@ -417,7 +417,9 @@ def summarise_curve(
     - ``share_significant_sign``: significant with the reference's sign;
     - ``share_verdict``: significant or not as the reference is (nan where that has no p).
 
-    ``median``, ``low`` and ``high`` are the median and the central 95 % of the estimates.
+    ``median``, ``low`` and ``high`` are the median and the central 95 % of the estimates;
+    ``distinct`` counts different tests: where a decision changes nothing (no duplicates to drop,
+    data sets of one owner), several specifications are one.
     """
     rows = []
     for term, part in curve.groupby("term", sort=False):
@@ -463,6 +465,7 @@ def _count(group: pd.DataFrame, sign: float, reference_p: float, alpha: float) -
         "specifications": len(group),
         "estimated": int(there.sum()),
         "tested": int(tested.sum()),
+        "distinct": len(group[tested].drop_duplicates(["n", "estimate", "se", "df"])),
         "median": median,
         "low": low,
         "high": high,

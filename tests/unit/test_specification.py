@@ -107,11 +107,13 @@ def test_summary_counts_by_hand():
         view=["own"] + ["other"] * 7,
         estimate=[1.0, 1, 1, -1, -1, 2, np.nan, 3],
         p=[0.01, 0.2, 0.03, 0.01, 0.5, np.nan, np.nan, 0.04],
+        n=50, se=[0.1, 0.5, 0.1, 0.1, 0.5, np.nan, np.nan, 0.5], df=20.0,
     )  # fmt: skip
     reference = {**dict.fromkeys(DECISIONS, "a"), "covariance": "cr3", "view": "own"}
     table = summarise_curve(made, reference)
     found = table[table["decision"] == "all"].iloc[0]
     assert (found["specifications"], found["estimated"], found["tested"]) == (8, 7, 6)
+    assert found["distinct"] == 5
     assert found["share_sign"] == pytest.approx(5 / 7)
     assert found["share_significant"] == pytest.approx(4 / 6)
     assert found["share_significant_sign"] == pytest.approx(3 / 6)

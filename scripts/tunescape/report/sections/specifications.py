@@ -49,6 +49,8 @@ def sentence(summary: pd.DataFrame, least: float) -> str:
     tested = every[every["tested"] > 0]
     if tested.empty:
         return f"{said}, none of which can test one."
+    if tested["distinct"].max() < every["specifications"].max():
+        said += f", {count(tested['distinct'].max())} of them different"
     firm = tested[tested["share_significant_sign"] >= least]
     best = tested.iloc[int(tested["share_significant_sign"].argmax())]
     if len(firm):
