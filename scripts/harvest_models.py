@@ -3,6 +3,12 @@
 from tunescape.jobs import logged
 
 with logged(snakemake.log[0]):
+    from tunescape.hub import CACHE
     from tunescape.sources import harvest_bucket
 
-    harvest_bucket(snakemake.input.models, snakemake.output.raw, snakemake.output.index)
+    harvest_bucket(
+        snakemake.input.models,
+        snakemake.output.raw,
+        snakemake.output.index,
+        kept=CACHE / "raw" / snakemake.wildcards.bucket,
+    )

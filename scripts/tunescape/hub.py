@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
 from tunescape.errors import UserError
 
 NAME_LIMIT = 200
 """Most bytes of a file name stem; leaves room for suffixes under the usual limit of 255."""
+
+CACHE = Path("work/hub")
+"""What is kept between calls; no output of any rule, which Snakemake deletes before the job."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)?")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import platform
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +21,17 @@ from tunescape.cards import (
     interpret,
     read_card,
 )
+from tunescape.digests import file_digest
 from tunescape.hub import owner_of
 from tunescape.schemas import PROVENANCE_COLUMNS, SEPARATOR
-from tunescape.sources import read_raw_dir
-from tunescape.tables import write_table
+from tunescape.sources import read_index, read_raw
+from tunescape.tables import atomic, read_sealed, read_table, write_sealed, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_KEPT = ("parsed.parquet", "provenance.parquet")
+_LOG = logging.getLogger("tunescape")
 _WORDS = ("optimizer", "lr_scheduler_type", "mixed_precision", "distributed_type")
 _IDENTITY: dict[str, str] = {
     "id": "str",
@@ -73,37 +80,110 @@ EPOCH_ROUNDING = 0.005
 
 
 def parse_bucket(
-    raw_dir: str | Path, out_parquet: str | Path, out_provenance: str | Path
+    raw_dir: str | Path,
+    index_path: str | Path,
+    out_parquet: str | Path,
+    out_provenance: str | Path,
+    kept: str | Path | None = None,
+    parser: str = "",
 ) -> dict[str, int]:
-    """Parse every raw record of a folder.
+    """Parse every raw record of a folder, or what of them was not parsed before.
 
     Args:
-        raw_dir: folder of raw JSON files.
+        raw_dir, index_path: of ``sources.harvest_bucket``.
         out_parquet: one row a model (:data:`PARSED_COLUMNS`), sorted by id.
         out_provenance: one row a value (``schemas.PROVENANCE_COLUMNS``), sorted by id and field.
+        kept: folder in which the tables are kept from call to call.
+        parser: digest of the code that parses; rows of another parser do not count.
 
     Returns:
         Models by status: ``ok``, ``no card``, ``failed: <reason>``, ...
 
     Raises:
-        UserError: when a raw file does not fit its schema (a card never raises).
+        UserError: when a raw file does not fit its index or schema (a card never raises).
     """
+    import pandas as pd
+
+    entries = read_index(index_path)
+    digests = {entry["id"]: entry["sha256"] for entry in entries}
+    known = _KeptTables(kept, parser)
+    same = known.among(digests)
     rows: list[dict[str, Any]] = []
     provenance: list[tuple[Any, ...]] = []
-    counts: dict[str, int] = {}
-    for raw in read_raw_dir(raw_dir):
+    for raw in read_raw(raw_dir, [entry for entry in entries if entry["id"] not in same]):
         row, places = parse_record(raw)
         rows.append(row)
         provenance.extend(places)
-        counts[row["status"]] = counts.get(row["status"], 0) + 1
     table = _frame(
         {name: [row.get(name) for row in rows] for name in PARSED_COLUMNS}, PARSED_COLUMNS
     )
-    write_table(table, out_parquet, PARSED_COLUMNS, sort_by=["id"])
     cells = list(zip(*provenance, strict=True)) or [()] * len(PROVENANCE_COLUMNS)
     sources = _frame(dict(zip(PROVENANCE_COLUMNS, cells, strict=True)), PROVENANCE_COLUMNS)
+    if same:
+        old, old_sources = known.rows(same)
+        table = pd.concat([table, old], ignore_index=True)
+        sources = pd.concat([sources, old_sources], ignore_index=True)
+    write_table(table, out_parquet, PARSED_COLUMNS, sort_by=["id"])
     write_table(sources, out_provenance, PROVENANCE_COLUMNS, sort_by=["id", "field"])
-    return counts
+    failed = table["status"].str.startswith("failed")
+    known.renew(out_parquet, out_provenance, digests, set(table["id"][failed]))
+    _LOG.info("%d of %d cards parsed anew", len(rows), len(entries))
+    return dict(Counter(table["status"]))
+
+
+class _KeptTables:
+    """The tables of a bucket as they were written last, and the raw records that they are of.
+
+    They count when they are what was written, by the same parser under the same Python. Rows of
+    cards that failed do not: what failed once, of memory perhaps, is tried again.
+    """
+
+    def __init__(self, folder: str | Path | None, parser: str) -> None:
+        import yaml
+
+        self.folder = None if folder is None else Path(folder)
+        self.maker = [parser, platform.python_version(), yaml.__version__]
+        self.models: dict[str, str] = {}
+        if self.folder is None:
+            return
+        seal = read_sealed(self.folder / "seal.json")
+        if seal is not None and seal["maker"] == self.maker and self._tables() == seal["tables"]:
+            self.models = seal["models"]
+
+    def among(self, digests: Mapping[str, str]) -> set[str]:
+        """Models whose raw record is the one that a kept row is of."""
+        return {own for own, digest in digests.items() if self.models.get(own) == digest}
+
+    def rows(self, models: set[str]) -> list[pd.DataFrame]:
+        """Parsed rows and provenance of some models."""
+        assert self.folder is not None
+        tables = [read_table(self.folder / name) for name in _KEPT]
+        return [table[table["id"].isin(models)] for table in tables]
+
+    def renew(
+        self,
+        parsed: str | Path,
+        provenance: str | Path,
+        digests: Mapping[str, str],
+        failed: set[str],
+    ) -> None:
+        """Keep these tables from now on."""
+        if self.folder is None:
+            return
+        for source, name in zip((parsed, provenance), _KEPT, strict=True):
+            with atomic(self.folder / name) as temporary:
+                shutil.copyfile(source, temporary)
+        models = {own: digest for own, digest in digests.items() if own not in failed}
+        seal = {"maker": self.maker, "tables": self._tables(), "models": models}
+        write_sealed(seal, self.folder / "seal.json")
+
+    def _tables(self) -> list[str] | None:
+        """Digests of the tables; none where one is missing."""
+        assert self.folder is not None
+        try:
+            return [file_digest(self.folder / name) for name in _KEPT]
+        except OSError:
+            return None
 
 
 def parse_record(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:

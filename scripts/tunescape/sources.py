@@ -10,13 +10,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import math
 import os
 import re
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import IO, Any
 from tunescape.errors import UserError
 from tunescape.hub import bucket_names, bucket_of, safe_name
 from tunescape.schemas import RAW_SCHEMA_VERSION, validate_raw
-from tunescape.tables import atomic, write_bytes, write_json
+from tunescape.tables import atomic, read_sealed, write_bytes, write_json, write_sealed
 
 LINE_LIMIT = 32 * 2**20
 """Longest line of a JSON Lines dump in bytes; a longer one is counted as unreadable."""
@@ -33,15 +34,20 @@ LINE_LIMIT = 32 * 2**20
 SPILL_LIMIT = 16 * 2**20
 """Characters kept in memory while a dump is split, before they go to the buckets' files."""
 
+Entry = dict[str, str]
+"""``file``, ``id`` and ``sha256`` of a raw file."""
+
 BATCH_ROWS = 512
 EXAMPLES = 20
 ID_LIMIT = 1000
 TAG_LIMIT = 100
 """Longest tag in characters; what is longer is somebody's text in the wrong place."""
 
+_LOG = logging.getLogger("tunescape")
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
+_ANEW = "delete the folder and run again: it is made anew"
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _DATE = re.compile(
@@ -185,26 +191,34 @@ def read_bucket(path: str | Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: with file, line and key of the first record that does not fit the schema.
     """
-    for record, _ in _bucket_lines(path):
-        yield record
+    for where, text in _bucket_lines(path):
+        yield _checked(text, where)
 
 
-def _bucket_lines(path: str | Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """The raw records of a bucket file, each with its line."""
+def _bucket_lines(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Place and text of each line of a bucket file."""
     for number, text, _ in _lines(Path(path)):
         where = f"{path}:{number}"
         if text is None:
             raise UserError(f"line longer than {LINE_LIMIT} bytes", where=where)
-        try:
-            record = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"not readable as JSON ({error})", where=where) from None
-        validate_raw(record, where)
-        yield record, text
+        yield where, text
+
+
+def _checked(text: str, where: str, fix: str | None = None) -> dict[str, Any]:
+    """A raw record that fits its schema."""
+    try:
+        record: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not readable as JSON ({error})", where=where, fix=fix) from None
+    validate_raw(record, where)
+    return record
 
 
 def harvest_bucket(
-    models_path: str | Path, out_dir: str | Path, out_index: str | Path | None = None
+    models_path: str | Path,
+    out_dir: str | Path,
+    out_index: str | Path,
+    kept: str | Path | None = None,
 ) -> int:
     """Lay out a bucket file as one raw JSON file a model.
 
@@ -215,6 +229,8 @@ def harvest_bucket(
         out_dir: the folder; what it held before is replaced.
         out_index: JSON Lines of ``{"file", "id", "sha256"}``, sorted by id, outside ``out_dir``: a
             small file that changes exactly when a raw file does.
+        kept: folder beside which the files are kept from call to call, as hard links, so that
+            models that did not change are not written again.
 
     Returns:
         The number of models.
@@ -224,57 +240,74 @@ def harvest_bucket(
     """
     target = Path(out_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
-    entries: list[str] = []
+    known = _KeptFiles(None if kept is None else Path(kept))
+    entries: list[Entry] = []
+    written: list[str] = []
     claimed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".harvest.") as folder:
         fresh = Path(folder) / "raw"
         fresh.mkdir()
-        for record, line in _bucket_lines(models_path):
-            name = f"{safe_name(record['id'])}.json"
-            other = claimed.setdefault(name.casefold(), record["id"])
-            if other != record["id"]:
-                raise UserError(
-                    f"models '{other}' and '{record['id']}' claim one file", where=str(models_path)
-                )
+        for where, line in _bucket_lines(models_path):
             data = f"{line}\n".encode()
-            with open(f"{fresh}/{name}", "wb", buffering=0) as handle:  # noqa: PTH123 (faster)
-                handle.write(data)
-            entry = {"file": name, "id": record["id"], "sha256": hashlib.sha256(data).hexdigest()}
-            entries.append(raw_line(entry))
+            entry = known.files.get(digest := hashlib.sha256(data).hexdigest())
+            linked = entry is not None and known.link(entry, len(data), fresh)
+            if entry is None:
+                own = _checked(line, where)["id"]
+                entry = {"file": f"{safe_name(own)}.json", "id": own, "sha256": digest}
+            other = claimed.setdefault(entry["file"].casefold(), entry["id"])
+            if other != entry["id"]:
+                raise UserError(
+                    f"models '{other}' and '{entry['id']}' claim one file", where=str(models_path)
+                )
+            if not linked:
+                # Paths as objects take longer than the writing itself.
+                with open(f"{fresh}/{entry['file']}", "wb", buffering=0) as handle:  # noqa: PTH123
+                    handle.write(data)
+                written.append(entry["file"])
+            entries.append(entry)
+        known.renew(fresh, entries, written)
         if target.exists():
             target.rename(Path(folder) / "old")
         fresh.rename(target)
-    if out_index is not None:
-        write_bytes("".join(f"{entry}\n" for entry in entries).encode(), out_index)
+    write_bytes("".join(f"{raw_line(entry)}\n" for entry in entries).encode(), out_index)
+    _LOG.info("%d of %d raw files written anew", len(written), len(entries))
     return len(entries)
 
 
-def read_raw_dir(raw_dir: str | Path) -> Iterator[dict[str, Any]]:
-    """Stream the raw records of a folder in order of file name.
+def read_index(path: str | Path) -> list[Entry]:
+    """The entries of an index that :func:`harvest_bucket` wrote.
 
     Raises:
-        UserError: when there is no such folder, or a file is not JSON or does not fit the schema
-            (file and key).
+        UserError: when it is not there or not what was written.
     """
-    # Names and plain open: paths as objects take longer than the reading itself.
     try:
-        names = sorted(entry.name for entry in os.scandir(raw_dir))
-    except FileNotFoundError:
-        raise UserError("no folder of raw records", where=str(raw_dir)) from None
-    for name in names:
-        if not name.endswith(".json"):
-            continue
-        file = f"{raw_dir}/{name}"
+        entries = [json.loads(line) for line in Path(path).read_bytes().splitlines()]
+        return [{key: str(entry[key]) for key in ("file", "id", "sha256")} for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"not readable as an index ({error})", where=str(path), fix=_ANEW) from None
+
+
+def read_raw(raw_dir: str | Path, entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
+    """Stream raw records of a folder.
+
+    Args:
+        raw_dir: a folder of :func:`harvest_bucket`.
+        entries: which of its files, from its index.
+
+    Raises:
+        UserError: with the file that is missing, is not what was laid out, or does not fit the
+            schema.
+    """
+    for entry in entries:
+        file = f"{raw_dir}/{entry['file']}"
         try:
-            with open(file, "rb", buffering=0) as handle:  # noqa: PTH123
-                record = json.loads(handle.read().decode("utf-8", "replace"))
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"not readable as JSON ({error})",
-                where=file,
-                fix="delete the folder and run again: it is made anew",
-            ) from None
-        validate_raw(record, file)
+            with open(file, "rb", buffering=0) as handle:  # noqa: PTH123 (faster)
+                data = handle.read()
+        except OSError as error:
+            raise UserError(f"not readable ({error.strerror})", where=file, fix=_ANEW) from None
+        record = _checked(data.decode("utf-8", "replace"), file, _ANEW)
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise UserError("not what its index says", where=file, fix=_ANEW)
         yield record
 
 
@@ -575,6 +608,51 @@ def _config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # --- buckets ------------------------------------------------------------------------------------
+
+
+class _KeptFiles:
+    """The raw files of a bucket as they were laid out last, where no job's start deletes them.
+
+    A file counts only when it has its line's length and was not written to since the list was.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.files: dict[str, Entry] = {}
+        if folder is not None:
+            self.list = folder.with_name(f"{folder.name}.json")
+            for entry in read_sealed(self.list) or ():
+                self.files[entry["sha256"]] = entry
+            self.since = self.list.stat().st_mtime_ns if self.files else 0
+
+    def link(self, entry: Entry, size: int, target: Path) -> bool:
+        """Put a kept file into a folder; false where there is none to trust."""
+        source = f"{self.folder}/{entry['file']}"
+        try:
+            found = os.stat(source)  # noqa: PTH116 (faster)
+            if found.st_size != size or found.st_mtime_ns > self.since:
+                return False
+            os.link(source, f"{target}/{entry['file']}")
+        except OSError:
+            return False
+        return True
+
+    def renew(self, fresh: Path, entries: Sequence[Entry], written: Sequence[str]) -> None:
+        """Keep the files of ``fresh`` from now on, of which some were written, and no others."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.list.unlink(missing_ok=True)
+            there = {file.name for file in os.scandir(self.folder)}
+            stale = there - {entry["file"] for entry in entries}
+            for name in (*stale, *written):
+                (self.folder / name).unlink(missing_ok=True)
+            for name in written:
+                os.link(fresh / name, self.folder / name)
+            write_sealed(entries, self.list)
+        except OSError as error:
+            _LOG.info("raw files are not kept for the next call (%s)", error)
 
 
 class _Spill:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -76,6 +77,21 @@ def read_json(path: str | Path) -> Any:
             where=str(path),
             fix="delete the file and run again: the rule that writes it makes it anew",
         ) from None
+
+
+def write_sealed(obj: Any, path: str | Path) -> None:
+    """Write plain data that is only of use when it is what was written, with its own digest."""
+    text = json.dumps(obj, separators=(",", ":"), allow_nan=False)
+    write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}", path)
+
+
+def read_sealed(path: str | Path) -> Any:
+    """Read a file of :func:`write_sealed`; ``None`` when it is missing, cut off or changed."""
+    try:
+        seal, _, data = Path(path).read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return json.loads(data) if hashlib.sha256(data).hexdigest().encode() == seal else None
 
 
 def write_table(

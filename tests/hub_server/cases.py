@@ -185,8 +185,8 @@ def features(folder: Path) -> str:
     if known in _FEATURES:
         return _FEATURES[known]
     split_source("hub", folder / "harvest.jsonl.gz", {"0": folder / "0.jsonl"})
-    harvest_bucket(folder / "0.jsonl", folder / "raw")
-    parse_bucket(folder / "raw", folder / "p.parquet", folder / "q.parquet")
+    harvest_bucket(folder / "0.jsonl", folder / "raw", folder / "index.jsonl")
+    parse_bucket(folder / "raw", folder / "index.jsonl", folder / "p.parquet", folder / "q.parquet")
     target = folder / "features.parquet"
     build_features(
         [folder / "p.parquet"],

@@ -371,10 +371,9 @@ def _arm(folder: Path, rows: list[dict[str, Any]], buckets: int) -> dict[str, by
     outs = {str(n): folder / "models" / f"{n}.jsonl" for n in range(buckets)}
     split_source("cards", dump, outs, folder / "source.json")
     for name, path in outs.items():
-        harvest_bucket(path, folder / "raw" / name)
-        parse_bucket(
-            folder / "raw" / name, folder / f"p{name}.parquet", folder / f"v{name}.parquet"
-        )
+        raw, index = folder / "raw" / name, folder / f"{name}.index.jsonl"
+        harvest_bucket(path, raw, index)
+        parse_bucket(raw, index, folder / f"p{name}.parquet", folder / f"v{name}.parquet")
     build_features(
         [folder / f"p{name}.parquet" for name in outs],
         [folder / f"v{name}.parquet" for name in reversed(outs)],

@@ -21,7 +21,8 @@ from tunescape.sources import (
     card_record,
     harvest_bucket,
     raw_line,
-    read_raw_dir,
+    read_index,
+    read_raw,
     read_source,
     split_source,
 )
@@ -308,8 +309,8 @@ def test_a_harvested_bucket_is_one_safe_file_a_model(tmp_path: Path) -> None:
     (raw / "stale.json").write_text("{}")
     index = tmp_path / "raw" / "0.index.jsonl"
     assert harvest_bucket(tmp_path / "models/0.jsonl", raw, index) == len(ids)
-    assert sorted(r["id"] for r in read_raw_dir(raw)) == sorted(ids)
-    entries = [json.loads(line) for line in index.read_text().splitlines()]
+    entries = read_index(index)
+    assert [r["id"] for r in read_raw(raw, entries)] == sorted(ids)
     assert {e["file"] for e in entries} == {p.name for p in raw.iterdir()}
     assert {p.name for p in (tmp_path / "raw").iterdir()} == {"0", "0.index.jsonl"}
     first = index.read_bytes()
@@ -365,7 +366,7 @@ def test_the_validator_agrees_with_the_json_schema() -> None:
 def test_damaged_raw_files_name_their_place(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"schema": 1')
     with pytest.raises(UserError, match=r"a\.json: not readable as JSON"):
-        list(read_raw_dir(tmp_path))
+        list(read_raw(tmp_path, [{"file": "a.json", "id": "a", "sha256": ""}]))
     path = tmp_path / "snapshot.jsonl"
     path.write_text(raw_line(card_record("a/b", INFO, "x")) + '\n{"schema": 1}\n')
     with pytest.raises(UserError, match=r"snapshot\.jsonl:2: id: missing"):

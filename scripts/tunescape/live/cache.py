@@ -10,11 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunescape.hub import safe_name
+from tunescape.hub import CACHE, safe_name
 from tunescape.tables import write_bytes
-
-CACHE = Path("work/hub")
-"""Not an output of any rule: Snakemake would delete it before the job that needs it."""
 
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 

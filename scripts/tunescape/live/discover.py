@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescape.errors import UserError
+from tunescape.hub import CACHE
 from tunescape.identity import canonical_model, hub_spellings
-from tunescape.live.cache import CACHE, Cache
+from tunescape.live.cache import Cache
 from tunescape.live.harvest import (
     POPULATION,
     download,

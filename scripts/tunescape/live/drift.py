@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescape.digests import digest
-from tunescape.live.cache import CACHE
+from tunescape.hub import CACHE
 from tunescape.sources import read_bucket
 from tunescape.tables import read_json, read_table, write_json, write_table
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunescape.digests import digest
 from tunescape.errors import UserError
-from tunescape.hub import is_hub_id
-from tunescape.live.cache import CACHE, Cache
+from tunescape.hub import CACHE, is_hub_id
+from tunescape.live.cache import Cache
 from tunescape.live.pins import Pin, read_pins, sample_pins
 from tunescape.live.plan import PAGE, Plan, Progress, announce, default_rate
 from tunescape.schemas import FLOW_COLUMNS
