@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from tunescape.schemas import (
     NINE_HYPERPARAMETERS,
     SEPARATOR,
 )
-from tunescape.tables import read_json, read_table, write_table
+from tunescape.tables import read_json, read_row_groups, read_table, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,18 +120,9 @@ def select_population(
         UserError: for a spec that lacks a key or names an unknown column.
     """
     _check_spec(population, [*factors, *metrics])
-    usable, blanked = _blank_unusable(features, population, provenance)
     flow = _Flow(str(population["name"]))
-    frame = flow.apply("base model", usable, _base_reason(usable, population))
-    frame = flow.apply("card", frame, _card_reason(frame))
-    frame = flow.apply("task", frame, _task_reason(frame, population))
-    if population.get("duplicates", "drop") == "drop":
-        frame = flow.apply("duplicates", frame, _repeat_reason(frame))
-    for factor in factors:
-        frame = flow.apply(factor, frame, _missing_reason(frame, factor, blanked))
-    for metric in metrics:
-        flow.branch(f"metric {metric}", frame, _missing_reason(frame, metric, blanked))
-    return frame, flow.table()
+    frame, blanked = _sample([features], population, provenance, flow)
+    return _stated(frame, factors, metrics, blanked, flow), flow.table()
 
 
 def write_sample(
@@ -151,13 +143,90 @@ def write_sample(
         out_flow: CSV of ``schemas.FLOW_COLUMNS``.
         spec: as :func:`select_population` takes it, with ``factors`` and ``metrics``.
     """
-    features, provenance = read_table(features_path), read_table(provenance_path)
-    sample, _ = select_population(features, spec, factors=(), metrics=(), provenance=provenance)
-    _, flow = select_population(
-        features, spec, factors=spec["factors"], metrics=spec["metrics"], provenance=provenance
-    )
+    _check_spec(spec, [*spec["factors"], *spec["metrics"]])
+    flow = _Flow(str(spec["name"]))
+    least = float(spec.get("min_confidence", 0.0))
+    unsure = read_unsure(provenance_path, least) if least > 0 else None
+    sample, blanked = _sample(read_row_groups(features_path), spec, unsure, flow)
+    _stated(sample, spec["factors"], spec["metrics"], blanked, flow)
     write_table(sample, out_sample, FEATURE_COLUMNS, sort_by=["id"])
-    write_table(flow, out_flow, FLOW_COLUMNS)
+    write_table(flow.table(), out_flow, FLOW_COLUMNS)
+
+
+def read_candidates(features_path: str | Path, population: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of which a population's samples are made: its base model, a card, its task.
+
+    Args:
+        features_path: table of ``features.build_features``; read in parts, for it may be large.
+        population: as :func:`select_population` takes it.
+    """
+    chunks = read_row_groups(features_path)
+    return _candidates(chunks, population, _Flow(str(population["name"])))
+
+
+def read_unsure(provenance_path: str | Path, least: float) -> pd.DataFrame:
+    """The provenance of hyperparameters and metrics that are less sure than ``least``."""
+    import pandas as pd
+
+    columns = ["id", "field", "value", "confidence"]
+    found = (
+        part[part["field"].isin(_VALUES) & (part["confidence"] < least)]
+        for part in read_row_groups(provenance_path, columns)
+    )
+    return pd.concat(found, ignore_index=True)
+
+
+def _candidates(
+    chunks: Iterable[pd.DataFrame], population: Mapping[str, Any], flow: _Flow
+) -> pd.DataFrame:
+    """The rows that belong by what they say of themselves."""
+    import pandas as pd
+
+    steps: dict[str, Callable[[pd.DataFrame, Mapping[str, Any]], pd.Series]] = {
+        "base model": _base_reason,
+        "card": _card_reason,
+        "task": _task_reason,
+    }
+    counts: dict[str, Counter[str]] = {step: Counter() for step in steps}
+    kept = []
+    for frame in chunks:
+        for step, reason_of in steps.items():
+            reason = reason_of(frame, population)
+            counts[step].update(reason)
+            frame = frame[reason == ""]
+        kept.append(frame)
+    for step, count in counts.items():
+        flow.note(step, count)
+    return pd.concat(kept, ignore_index=True)
+
+
+def _sample(
+    chunks: Iterable[pd.DataFrame],
+    population: Mapping[str, Any],
+    provenance: pd.DataFrame | None,
+    flow: _Flow,
+) -> tuple[pd.DataFrame, Blanked]:
+    """A population's rows without values that cannot be used, and why each of these is gone."""
+    frame = _candidates(chunks, population, flow)
+    frame, blanked = _blank_unusable(frame, population, provenance)
+    if population.get("duplicates", "drop") == "drop":
+        frame = flow.apply("duplicates", frame, _repeat_reason(frame))
+    return frame, blanked
+
+
+def _stated(
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    metrics: Sequence[str],
+    blanked: Blanked,
+    flow: _Flow,
+) -> pd.DataFrame:
+    """The rows that state all factors."""
+    for factor in factors:
+        frame = flow.apply(factor, frame, _missing_reason(frame, factor, blanked))
+    for metric in metrics:
+        flow.branch(f"metric {metric}", _missing_reason(frame, metric, blanked))
+    return frame
 
 
 def account_models(
@@ -312,6 +381,7 @@ def _blank_unusable(
     least = float(population.get("min_confidence", 0.0))
     if least > 0 and provenance is not None:
         unsure = provenance[(provenance["confidence"] < least) & provenance["value"].notna()]
+        unsure = unsure[unsure["id"].isin(features["id"])]
         for own, name in zip(unsure["id"], unsure["field"], strict=True):
             blanked.setdefault((own, name), "extraction not sure enough")
     by_column: dict[str, list[str]] = {}
@@ -330,7 +400,7 @@ def _base_reason(frame: pd.DataFrame, population: Mapping[str, Any]) -> pd.Serie
     return reason.mask(matches_base(frame, population["base_model"]), "")
 
 
-def _card_reason(frame: pd.DataFrame) -> pd.Series:
+def _card_reason(frame: pd.DataFrame, _: Mapping[str, Any]) -> pd.Series:
     return frame["exclude_reason"].fillna("").str.replace("_", " ")
 
 
@@ -395,16 +465,20 @@ class _Flow:
 
     def apply(self, step: str, frame: pd.DataFrame, reason: pd.Series) -> pd.DataFrame:
         """Drop the rows that have a reason (not empty) and note each reason, commonest first."""
-        self.branch(step, frame, reason)
+        self.branch(step, reason)
         return frame[reason == ""]
 
-    def branch(self, step: str, frame: pd.DataFrame, reason: pd.Series) -> None:
+    def branch(self, step: str, reason: pd.Series) -> None:
         """Note the reasons without going on from what is left."""
-        before = len(frame)
-        counts = reason[reason != ""].value_counts()
-        for why, removed in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):
-            self._note(step, str(why), before, int(removed))
-            before -= int(removed)
+        self.note(step, Counter(reason))
+
+    def note(self, step: str, counts: Mapping[str, int]) -> None:
+        """Note how many rows have each reason; those with none have an empty one."""
+        before = sum(counts.values())
+        reasons = ((why, removed) for why, removed in counts.items() if why)
+        for why, removed in sorted(reasons, key=lambda item: (-item[1], item[0])):
+            self._note(step, why, before, removed)
+            before -= removed
         self._note(step, "remain", before, 0)
 
     def _note(self, step: str, reason: str, before: int, removed: int) -> None:

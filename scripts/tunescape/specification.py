@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from tunescape import inference
 from tunescape.errors import UserError
-from tunescape.populations import select_population
+from tunescape.populations import read_candidates, read_unsure, select_population
 from tunescape.regression import (
     Specification,
     View,
@@ -129,9 +129,9 @@ def specification_curve(
     left_out = set(of_metric["hyperparameter"]) & set(spec["factors"])
     kept = {name: how for name, how in spec["factors"].items() if name not in left_out}
     if kept:
-        curve = trace_curve(
-            read_table(features_path), read_table(provenance_path), {**spec, "factors": kept}
-        )
+        features = read_candidates(features_path, spec["population"])
+        unsure = read_unsure(provenance_path, max(SURE, _own_sample(spec["population"])[1]))
+        curve = trace_curve(features, unsure, {**spec, "factors": kept})
     else:
         curve = _empty(CURVE_COLUMNS)
     level = float(spec.get("confidence", 0.95))

@@ -156,6 +156,25 @@ def conform(frame: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.D
     return pd.DataFrame(cast, index=frame.index)
 
 
+def read_row_groups(
+    path: str | Path, columns: Sequence[str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Read a parquet table that is too large to be held, a row group at a time.
+
+    Args:
+        path: a file that :func:`write_table` or ``ranges.write_ranges`` wrote.
+        columns: which to read; all by default.
+
+    Raises:
+        UserError: when the file is not there or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with _told(Path(path)), pq.ParquetFile(path, pre_buffer=False) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns=columns).to_pandas()
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table that :func:`write_table` wrote (by suffix).
 
@@ -165,10 +184,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     source = Path(path)
-    try:
+    with _told(source):
         if source.suffix == ".parquet":
             return pd.read_parquet(source)
         return pd.read_csv(source, sep=SEPARATORS[source.suffix], float_precision="round_trip")
+
+
+@contextmanager
+def _told(source: Path) -> Iterator[None]:
+    """Tell the user what is the matter with a table that cannot be read."""
+    try:
+        yield
     except FileNotFoundError:
         raise UserError("no such file", where=str(source)) from None
     except (ValueError, OSError) as error:

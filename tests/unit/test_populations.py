@@ -16,6 +16,7 @@ from tunescape.populations import (
     coverage,
     matches_base,
     measure_coverage,
+    read_candidates,
     select_population,
     source_flow,
     write_sample,
@@ -243,6 +244,34 @@ def test_sample_coverage_and_account_are_written(tmp_path: Path, zoo: pd.DataFra
     assert account["population"].iloc[0] == SOURCE
     assert len(account) == 2 + len(flow)
     assert account[account["population"] == SOURCE]["after"].iloc[-1] == flow["before"].iloc[0]
+
+
+@pytest.mark.parametrize("least", [0.0, 0.95])
+def test_a_sample_is_the_same_read_whole_or_in_parts(tmp_path: Path, least: float) -> None:
+    cards = [
+        (f"o{n}/m{n}", card(seed=n % 9, learning_rate=None if n % 4 else "2e-5"), CLASSIFIER)
+        for n in range(40)
+    ]
+    table, provenance = parsed([*cards, ("a/bert", card(base="bert-base-uncased"), {})])
+    models, recovered = features_of(table, SIZES)
+    places = pd.concat([provenance, recovered]).sort_values(["id", "field"], kind="stable")
+    names = {"factors": list(PAPER_FACTORS), "metrics": list(PAPER_METRICS)}
+    spec = {**population(min_confidence=least), **names}
+    found = []
+    for rows in (1000, 7):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        models.to_parquet(folder / "f.parquet", row_group_size=rows)
+        places.to_parquet(folder / "v.parquet", row_group_size=rows)
+        outs = [folder / "sample.parquet", folder / "flow.csv"]
+        write_sample(folder / "f.parquet", folder / "v.parquet", *outs, spec)
+        found.append([path.read_bytes() for path in outs])
+        candidates = read_candidates(folder / "f.parquet", spec)
+        _, whole = select_population(models, spec, provenance=provenance)
+        _, again = select_population(candidates, spec, provenance=provenance)
+        pd.testing.assert_frame_equal(pd.read_csv(outs[1]), whole.astype({"reason": "str"}))
+        assert whole.iloc[-1].tolist() == again.iloc[-1].tolist()
+    assert found[0] == found[1]
 
 
 def test_the_flow_begins_with_the_records_of_the_dump() -> None:
