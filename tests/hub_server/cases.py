@@ -328,6 +328,47 @@ def case_resume(folder: Path) -> dict[str, Any]:
 FALL = Fault("reset", "resolve")
 
 
+def case_broken(folder: Path) -> dict[str, Any]:
+    """A model that the Hub always has an error for, while it answers for all others; and not."""
+    models = plain(12)
+    SERVER.set_models(models)
+    SERVER.reset()
+    wanted = run(folder / "whole", models=models)["features"]
+    policy = dataclasses.replace(QUICK, attempts=2)
+
+    def broken(*names: str, step: str = "resolve") -> Any:
+        def fault(at: str, address: str) -> Fault | None:
+            hit = at == step and any(f"/{name}/" in address for name in names)
+            return Fault("500", at) if hit else None
+
+        return patched(SERVER, "_fault", fault)
+
+    with broken("plain-5"):
+        first = run(folder / "one", policy, models=models)
+        SERVER.reset()
+        again = run(folder / "one", policy)
+        flow = read_table(folder / "one/flow.csv")["reason"].tolist()
+    with broken("plain-5", "plain-6"):
+        several = run(folder / "two", policy, models=models)
+    down = {}
+    for step in ("info", "resolve"):
+        SERVER.reset()
+        with patched(SERVER, "_fault", lambda at, _, step=step: FAIL if at == step else None):
+            down[step] = run(folder / "one", policy).get("error")
+    SERVER.reset()
+    return {
+        "first": first.get("statuses"),
+        "again": again.get("statuses"),
+        "flow": flow,
+        "several": several.get("error"),
+        "down": down,
+        "same": run(folder / "one").get("features") == wanted,
+    }
+
+
+FAIL = Fault("500", "resolve")
+
+
 def case_changes(folder: Path) -> dict[str, Any]:
     """One model changed: one card is asked for, by its entity tag; two others come and go."""
     models = plain(8)

@@ -22,7 +22,8 @@ from tunescape.schemas import RAW_SCHEMA, validate_raw
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 CASES = (
-    "statuses", "matrix", "resume", "changes", "offline", "token", "rate", "quota", "proxy", "discover"
+    "statuses", "matrix", "resume", "broken", "changes", "offline", "token", "rate", "quota",
+    "proxy", "discover",
 )  # fmt: skip
 
 
@@ -128,6 +129,18 @@ def test_a_failed_network_keeps_what_was_saved(hub_cases: dict[str, Any]) -> Non
     assert "24 of 40 models are saved" in found["failed"]
     assert "run the same command again" in found["failed"].lower()
     assert found["asked_again"] == 16 and found["same"] is True
+
+
+def test_a_model_that_always_fails_is_a_status_and_a_hub_that_does_is_a_failure(
+    hub_cases: dict[str, Any],
+) -> None:
+    found = hub_cases["broken"]
+    assert found["first"] == found["again"] == {"ok": 11, "unavailable: HTTP 500": 1}
+    assert "unavailable: HTTP 500: 1, kept with this status" in found["flow"]
+    assert "HTTP 500 (2 attempts)); 10 of 12 models are saved" in found["several"], "a tenth is 1"
+    for step in ("info", "resolve"):
+        assert "the Hub could not be read" in found["down"][step]
+    assert found["same"], "asked for again, and there when the Hub is well"
 
 
 def test_one_changed_model_is_one_card_by_its_tag(hub_cases: dict[str, Any]) -> None:

@@ -84,7 +84,15 @@ class Answer:
 
 
 class NetworkFailed(Exception):
-    """A request that was given up: says which and why, never with a header of ours."""
+    """A request that was given up: says which and why, never with a header of ours.
+
+    Attributes:
+        status: HTTP status of the last attempt; ``None`` when it had no answer.
+    """
+
+    def __init__(self, said: str, status: int | None = None) -> None:
+        super().__init__(said)
+        self.status = status
 
 
 class Stopped(Exception):
@@ -216,6 +224,7 @@ class PoliteClient(httpx2.Client):
         policy, tries, waited = self.policy, 0, 0.0
         while True:
             asked: float | None = None
+            status: int | None = None
             try:
                 response = attempt()
             except httpx2.UnsupportedProtocol as error:
@@ -225,7 +234,8 @@ class PoliteClient(httpx2.Client):
             else:
                 if response.status_code not in RETRIED:
                     return response
-                problem = f"HTTP {response.status_code}"
+                status = response.status_code
+                problem = f"HTTP {status}"
                 asked = asked_wait(response.headers)
                 response.close()
             self.retried += 1
@@ -233,12 +243,14 @@ class PoliteClient(httpx2.Client):
                 # A wait that the server asks for is no failure, up to a bound.
                 waited += max(asked, 5.0)
                 if waited > policy.longest_wait:
-                    raise NetworkFailed(f"{_shown(url)}: {problem}, to be tried in {asked:.0f} s")
+                    raise NetworkFailed(
+                        f"{_shown(url)}: {problem}, to be tried in {asked:.0f} s", status
+                    )
                 self.gate.pause(kind_of(url), asked)
                 continue
             tries += 1
             if tries >= policy.attempts:
-                raise NetworkFailed(f"{_shown(url)}: {problem} ({tries} attempts)")
+                raise NetworkFailed(f"{_shown(url)}: {problem} ({tries} attempts)", status)
             longest = min(policy.longest_backoff, policy.backoff * 2 ** (tries - 1))
             self.gate.sleep(longest * random.uniform(0.5, 1.0))
 

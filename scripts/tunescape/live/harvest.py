@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ FILE_LIMIT = 1 * 2**20
 
 EVALUATION_FILES = 20
 """Most evaluation files that are read of one model."""
+
+OWN_FAILURES = 0.1
+"""Largest share of models (or one) that may fail for themselves; more are a failed network."""
 
 WORTH_LISTING = 20
 """Missing metadata of more models than this is had from listings, not model by model."""
@@ -178,7 +182,7 @@ def download(
             _list_again(api, cache, unlisted, spec)
         headers = build_hf_headers(library_name="tunescape")
         worker = _Worker(client, api, cache, headers, bool(spec["config_files"]), signed_in)
-        _run(worker, missing, Progress(len(missing)))
+        _run(worker, missing, pins, Progress(len(missing)))
 
 
 def policy_of(spec: Mapping[str, Any], signed_in: bool) -> Policy:
@@ -282,21 +286,7 @@ class _Worker:
 
     def fetch(self, pin: Pin) -> Entry:
         """Everything that is kept of one model."""
-        entry: Entry = {
-            "id": pin.id,
-            "revision": pin.revision,
-            "status": "ok",
-            "notes": [],
-            "card": None,
-            "card_etag": None,
-            "config": None,
-            "info": {},
-            "renamed_to": None,
-            "evaluations": [],
-            "config_files": self.config_files,
-            "signed_in": self.signed_in,
-            "fetched_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
+        entry = self.entry(pin, "ok")
         entry["info"], refused = self._info(pin)
         if refused is not None:
             entry["status"] = refused
@@ -308,6 +298,37 @@ class _Worker:
             self._evaluations(pin, entry, names or [])
         entry["notes"].sort()
         return entry
+
+    def entry(self, pin: Pin, status: str) -> Entry:
+        """What is kept of a model of which nothing was read."""
+        return {
+            "id": pin.id,
+            "revision": pin.revision,
+            "status": status,
+            "notes": [],
+            "card": None,
+            "card_etag": None,
+            "config": None,
+            "info": {},
+            "renamed_to": None,
+            "evaluations": [],
+            "config_files": self.config_files,
+            "signed_in": self.signed_in,
+            "fetched_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    def answers(self, pin: Pin) -> bool:
+        """Whether the Hub gives a model's metadata and card."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        from tunescape.live.client import NetworkFailed
+        from tunescape.live.listing import one
+
+        try:
+            found = one(self.api, pin.id, pin.revision)
+            return found is not None and self._get(pin, "README.md", CARD_LIMIT).status == 200
+        except (NetworkFailed, HfHubHTTPError):
+            return False
 
     def _info(self, pin: Pin) -> tuple[dict[str, Any], str | None]:
         from huggingface_hub.errors import HfHubHTTPError
@@ -479,16 +500,17 @@ def _list_again(api: HfApi, cache: Cache, unlisted: Sequence[Pin], spec: Mapping
                 cache.write("listed", info["id"], info["sha"], info)
 
 
-def _run(worker: _Worker, pins: Sequence[Pin], progress: Progress) -> None:
-    """Download in threads and save in this one.
+def _run(worker: _Worker, missing: Sequence[Pin], pins: Sequence[Pin], progress: Progress) -> None:
+    """Download what is missing of ``pins`` in threads and save in this one.
 
     Raises:
-        NetworkFailed: after several failures in a row, or at the end when there was any.
+        NetworkFailed: after several failures in a row, or at the end when there was any that is
+            not the model's own.
     """
     from tunescape.live.client import NetworkFailed, Stopped
 
     policy, stop = worker.client.policy, worker.client.gate.stop
-    work, done = iter(pins), queue.SimpleQueue[tuple[Pin, Entry | BaseException]]()
+    work, done = iter(missing), queue.SimpleQueue[tuple[Pin, Entry | BaseException]]()
     lock = threading.Lock()
 
     def loop() -> None:
@@ -504,17 +526,17 @@ def _run(worker: _Worker, pins: Sequence[Pin], progress: Progress) -> None:
 
     threads = [
         threading.Thread(target=loop, daemon=True)
-        for _ in range(min(policy.max_in_flight, len(pins)))
+        for _ in range(min(policy.max_in_flight, len(missing)))
     ]
     for thread in threads:
         thread.start()
-    problem: BaseException | None = None
+    failed: dict[Pin, Exception] = {}
     in_a_row = 0
     try:
-        for _ in pins:
+        for _ in missing:
             pin, result = done.get()
             if isinstance(result, (NetworkFailed, Stopped)):
-                problem = problem or result
+                failed[pin] = result
                 in_a_row += 1
             elif isinstance(result, BaseException):
                 raise result
@@ -524,13 +546,41 @@ def _run(worker: _Worker, pins: Sequence[Pin], progress: Progress) -> None:
             progress.step(isinstance(result, BaseException), worker.client.retried)
             if in_a_row >= max(3, policy.max_in_flight):
                 break
+        else:
+            for pin, status in _own_failures(failed, pins, worker).items():
+                entry = worker.entry(pin, f"unavailable: HTTP {status}")
+                worker.cache.write("models", pin.id, pin.revision, entry)
+                del failed[pin]
     finally:
         stop.set()
         for thread in threads:
             thread.join()
         _save_rest(worker.cache, done)
-    if problem is not None:
+    for problem in failed.values():
         raise problem
+
+
+def _own_failures(
+    failed: Mapping[Pin, Exception], pins: Sequence[Pin], worker: _Worker
+) -> dict[Pin, int]:
+    """HTTP status of models that failed for themselves, while the Hub answers for others.
+
+    Either all that failed did, or none: they are few, the Hub called each error its own, and it
+    gives another model that it gave before.
+    """
+    from tunescape.live.client import NetworkFailed
+
+    if not failed or len(failed) > max(1, OWN_FAILURES * len(pins)):
+        return {}
+    told = {
+        pin: error.status
+        for pin, error in failed.items()
+        if isinstance(error, NetworkFailed) and error.status is not None and error.status >= 500
+    }
+    entries = ((pin, worker.cache.read("models", pin.id, pin.revision)) for pin in pins)
+    given = (pin for pin, entry in entries if entry is not None and entry["status"] == "ok")
+    alive = len(told) == len(failed) and any(map(worker.answers, islice(given, 3)))
+    return told if alive else {}
 
 
 def _save_rest(cache: Cache, done: queue.SimpleQueue[tuple[Pin, Entry | BaseException]]) -> None:
