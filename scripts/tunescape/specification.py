@@ -11,6 +11,7 @@ Source: Simonsohn, Simmons and Nelson, Nature Human Behaviour 4 (2020).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -291,14 +292,14 @@ class _Curve:
         terms = polynomial_terms(list(wanted.codings), wanted.degree)
         self.terms = [t.name for t in terms if t.name != INTERCEPT]
         self.wanted, self.codings, self.scales = wanted, codings, scales
-        self._fits: dict[tuple[Any, ...], SurfaceFit | str] = {}
+        self._whole: tuple[tuple[Any, ...], SurfaceFit | str] | None = None
         self._outcomes: dict[tuple[Any, ...], _Outcome] = {}
         self._columns: dict[str, list[Any]] = {name: [] for name in CURVE_COLUMNS}
         self._count = 0
 
     def add(self, choice: Choice, rows: pd.DataFrame) -> None:
         """One choice under each covariance."""
-        key = (tuple(rows["id"]), replace(choice, duplicates="", confidence=0.0))
+        key = (_same_rows(rows), replace(choice, duplicates="", confidence=0.0))
         if key not in self._outcomes:
             self._outcomes[key] = self._try(choice, rows)
         self._note(choice, self._outcomes[key])
@@ -308,13 +309,13 @@ class _Curve:
         return pd.DataFrame(self._columns).astype(CURVE_COLUMNS)
 
     def _try(self, choice: Choice, rows: pd.DataFrame) -> _Outcome:
-        fit = self._fit(choice, rows)
+        fit = self._fit_whole(choice, rows)
         if isinstance(fit, SurfaceFit) and choice.outliers != "keep":
             far = _outlying(fit, choice.outliers)
             rows = rows[~far].reset_index(drop=True)
             if choice.dataset == "fixed":
                 rows = _shared_datasets(rows)
-            fit = self._fit(choice, rows)
+            fit = self._fit_rows(choice, rows) if far.any() else fit
         if isinstance(fit, str):
             nan = np.full(len(self.terms), np.nan)
             empty = (nan, float("nan"), nan)
@@ -330,15 +331,16 @@ class _Curve:
         status = tuple("" if np.isfinite(fit.coef[j]) else "not estimable" for j in at)
         return _Outcome(fit.n, len(set(labels)), fit.coef[at], tests, status)
 
-    def _fit(self, choice: Choice, rows: pd.DataFrame) -> SurfaceFit | str:
-        """The fit of these rows, or why there is none."""
-        decided = (choice.coding, choice.intercept, choice.view, choice.dataset)
-        key = (tuple(rows["id"]), decided)
-        if key not in self._fits:
-            self._fits[key] = self._fit_rows(choice, rows)
-        return self._fits[key]
+    def _fit_whole(self, choice: Choice, rows: pd.DataFrame) -> SurfaceFit | str:
+        """The fit before outliers go; their rules come one after another and share it."""
+        key = (_same_rows(rows), replace(choice, duplicates="", confidence=0.0, outliers=""))
+        if self._whole is None or self._whole[0] != key:
+            self._whole = None  # a fit is as large as its rows: hold one at a time
+            self._whole = key, self._fit_rows(choice, rows)
+        return self._whole[1]
 
     def _fit_rows(self, choice: Choice, rows: pd.DataFrame) -> SurfaceFit | str:
+        """The fit of these rows, or why there is none."""
         form = replace(self.wanted, codings=self.codings[choice.coding], intercept=choice.intercept)
         if len(rows) <= len(self.terms) + int(form.intercept):
             return f"{len(rows)} rows for {len(self.terms)} terms"
@@ -388,6 +390,11 @@ class _Curve:
             }  # fmt: skip
             for name, column in self._columns.items():
                 column.extend(each[name] if name in each else [same[name]] * size)
+
+
+def _same_rows(rows: pd.DataFrame) -> bytes:
+    """A digest that tells whether two choices come to the same models."""
+    return hashlib.sha256("\n".join(rows["id"]).encode("utf-8", "surrogatepass")).digest()
 
 
 def _outlying(fit: SurfaceFit, rule: str) -> NDArray[np.bool_]:
