@@ -5,7 +5,8 @@ the revisions that a pinned list names (`hub.models`, which `snakemake discover`
 Outputs: results/hub/raw/{bucket}/ (one JSON a model), features.parquet, provenance.parquet; of the
 live Hub also harvest.jsonl.gz, harvest_flow.csv, changes.csv, evaluations.csv.
 Reruns: for a changed card, its bucket's jobs and what follows; for `hub` keys, all of it. What was
-downloaded is kept in work/hub/ by model and commit.
+downloaded is kept in work/hub/ by model and commit, as are a bucket's raw files and parsed rows: its
+jobs redo those of changed cards only.
 """
 
 

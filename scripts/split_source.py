@@ -3,12 +3,14 @@
 from tunescape.jobs import logged
 
 with logged(snakemake.log[0]):
+    from tunescape.hub import CACHE
     from tunescape.sources import split_source
 
     spec = snakemake.params.spec
     split_source(
         spec["source"],
-        snakemake.input.dump,
+        spec["path"],
         dict(zip(spec["buckets"], snakemake.output.models, strict=True)),
         snakemake.output.report,
+        kept=CACHE,
     )

@@ -121,7 +121,7 @@ class Hub(Section):
     buckets: Annotated[Whole, Field(ge=1, le=4096)] = Field(
         8,
         description="Parts that the models are split into by a hash of their id; a changed card "
-        "redoes its part only. About 200 to 1,000 models a part is good.",
+        "redoes its part only. About 200 to 1,000 models a part is good; 10,000 of a million.",
     )
     models: str = Field(
         "studies/models.tsv",

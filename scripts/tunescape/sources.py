@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import tempfile
 import zlib
 from collections import Counter
@@ -36,6 +37,9 @@ SPILL_LIMIT = 16 * 2**20
 
 Entry = dict[str, str]
 """``file``, ``id`` and ``sha256`` of a raw file."""
+
+KEPT = ("raw", "parsed")
+"""Folders of what is kept from call to call: a bucket's raw files, and its parsed tables."""
 
 BATCH_ROWS = 512
 EXAMPLES = 20
@@ -131,7 +135,7 @@ def read_source(kind: str, path: str | Path, report: SourceReport) -> Iterator[d
         raise UserError(
             f"unknown source '{kind}'", where=str(path), expected="cards, snapshot or hub"
         )
-    for file in _files(Path(path)):
+    for file in dump_files(path):
         reader = _read_parquet if _starts(file, _PARQUET) else _read_json_lines
         yield from reader(file, report)
 
@@ -141,6 +145,7 @@ def split_source(
     path: str | Path,
     out_paths: Mapping[str, str | Path],
     out_report: str | Path | None = None,
+    kept: str | Path | None = None,
 ) -> SourceReport:
     """Split a dump into bucket files in one pass.
 
@@ -152,6 +157,7 @@ def split_source(
         kind, path: as in :func:`read_source`.
         out_paths: bucket -> file, for all of ``hub.bucket_names(len(out_paths))``.
         out_report: JSON file for the counts of :class:`SourceReport`.
+        kept: folder of what is kept of buckets; that of buckets of other names is dropped.
 
     Raises:
         UserError: when the dump cannot be read or holds no model.
@@ -177,7 +183,18 @@ def split_source(
             _settle_bucket(spill.path(name), out_paths[name], report)
     if out_report is not None:
         write_json(report.as_dict(), out_report)
+    if kept is not None:
+        _drop_others(Path(kept), set(names))
     return report
+
+
+def _drop_others(kept: Path, buckets: set[str]) -> None:
+    for path in [path for name in KEPT for path in (kept / name).glob("*")]:
+        if path.name.removesuffix(".json") not in buckets:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def raw_line(record: Mapping[str, Any]) -> str:
@@ -475,7 +492,13 @@ def _read_snapshot(path: Path, report: SourceReport) -> Iterator[dict[str, Any]]
 # --- lines and files ----------------------------------------------------------------------------
 
 
-def _files(path: Path) -> list[Path]:
+def dump_files(path: str | Path) -> list[Path]:
+    """The files of a dump: itself, or those that its folder holds, by name.
+
+    Raises:
+        UserError: when the folder holds none.
+    """
+    path = Path(path)
     if not path.is_dir():
         return [path]
     found = sorted(

@@ -28,6 +28,7 @@ from tunescape.digests import code_digest
 from tunescape.errors import UserError
 from tunescape.factors import read_factors
 from tunescape.hub import bucket_names, name_of
+from tunescape.sources import dump_files
 
 if TYPE_CHECKING:
     from tunescape.tuning.study import Search, TuningStudy
@@ -324,10 +325,13 @@ class Study:
         return {**told, "dpi": self.config.figures.dpi}
 
     @property
-    def dump(self) -> str:
-        """The file that models are read from: a dump, the snapshot, or what a harvest saved."""
-        live = self.config.hub.source == "hub"
-        return HARVEST if live else self.config.hub.path
+    def dump(self) -> list[str]:
+        """The files that models are read from: a dump, the snapshot, or what a harvest saved."""
+        return [str(path) for path in dump_files(self._dump)]
+
+    @property
+    def _dump(self) -> str:
+        return HARVEST if self.config.hub.source == "hub" else self.config.hub.path
 
     @property
     def pinned(self) -> list[str]:
@@ -363,7 +367,8 @@ class Study:
         return {"models": self.config.hub.models, **dumped}
 
     def _split_source(self) -> Spec:
-        return {"source": self.config.hub.source, "buckets": self.buckets}
+        hub = self.config.hub
+        return {"source": hub.source, "path": self._dump, "buckets": self.buckets}
 
     def _select_population(self, population: str) -> Spec:
         regression = self.config.regression
