@@ -720,6 +720,9 @@ def bootstrap_draws(labels: Labels, draws: int, seed: int = 0) -> Array:
     return np.vstack(parts)
 
 
+_WILD_CELLS = 2**22
+"""Draws times clusters of the wild bootstrap that are held at a time."""
+
 _WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])
 
 
@@ -740,14 +743,12 @@ def wild_bootstrap(
     if count < 2:
         return {name: float("nan") for name in fit.kept_names}
     rng = np.random.default_rng(seed)
-    if count >= 13:
-        signs = rng.choice(np.array([-1.0, 1.0]), (draws, count))
-    else:
-        signs = rng.choice(_WEBB, (draws, count))
+    points = np.array([-1.0, 1.0]) if count >= 13 else _WEBB
     root = np.sqrt(fit.weights)
     y, e = root * fit.response, root * fit.residuals
     moments = _moments(fit.q, codes, count)
     result: dict[str, float] = {}
+    parts: dict[str, tuple[Array, Array, Array, float]] = {}
     asked = set(fit.kept_names if terms is None else terms)
     for j, name in enumerate(fit.kept_names):
         if name not in asked:
@@ -759,21 +760,24 @@ def wild_bootstrap(
         # Restricted residuals: those of the fit without column j.
         u = e + direction * float(direction @ y)
         scores = _sum_by(codes, fit.q * u[:, None], count)
-        own = scores @ unit
         passing = np.einsum("gij,i->gj", moments, unit)
-        kernel = np.diag(own) - passing @ scores.T
         observed = _sum_by(codes, direction * e, count)
         scale = float(np.sqrt(np.sum(observed**2)))
-        if scale <= 0:
-            result[name] = float("nan")
-            continue
-        t = abs(float(direction @ y)) / scale
-        spread = np.sqrt(np.sum((signs @ kernel.T) ** 2, axis=1))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drawn = np.abs(signs @ own) / spread
-        drawn = np.where(spread > 0, drawn, np.inf)
-        result[name] = float((1 + np.sum(drawn >= t * (1 - 1e-12))) / (draws + 1))
-    return result
+        result[name] = float("nan")
+        if scale > 0:
+            parts[name] = scores, scores @ unit, passing, abs(float(direction @ y)) / scale
+    beyond = dict.fromkeys(parts, 0)
+    # Some draws at a time: all of them at once are draws by clusters in memory.
+    step = max(1, _WILD_CELLS // count)
+    for start in range(0, draws, step):
+        signs = rng.choice(points, (min(step, draws - start), count))
+        for name, (scores, own, passing, t) in parts.items():
+            spread = np.sqrt(np.sum((signs * own - (signs @ scores) @ passing.T) ** 2, axis=1))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                drawn = np.abs(signs @ own) / spread
+            drawn = np.where(spread > 0, drawn, np.inf)
+            beyond[name] += int(np.sum(drawn >= t * (1 - 1e-12)))
+    return result | {name: (1 + number) / (draws + 1) for name, number in beyond.items()}
 
 
 @dataclass(frozen=True)

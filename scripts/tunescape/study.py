@@ -327,7 +327,10 @@ class Study:
     @property
     def dump(self) -> list[str]:
         """The files that models are read from: a dump, the snapshot, or what a harvest saved."""
-        return [str(path) for path in dump_files(self._dump)]
+        try:
+            return [str(path) for path in dump_files(self._dump)]
+        except UserError:
+            return [self._dump]  # whoever reads it says what is the matter
 
     @property
     def _dump(self) -> str:

@@ -248,3 +248,15 @@ def test_seeds_are_distinct() -> None:
     assert said == [
         "config.yaml: experiments.mini-surface.seeds: got [1, 1], expected distinct numbers"
     ]
+
+
+def test_a_dump_in_a_folder_is_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunescape.study import Study
+
+    monkeypatch.chdir(tmp_path)
+    config = cfg.load_config({"hub": {"source": "cards", "path": "dumps"}})
+    (tmp_path / "dumps").mkdir()
+    assert Study(tmp_path, config).dump == ["dumps"], "the reader says what is the matter"
+    for name in ("b.parquet", "a.jsonl.gz", "notes.txt"):
+        (tmp_path / "dumps" / name).touch()
+    assert Study(tmp_path, config).dump == ["dumps/a.jsonl.gz", "dumps/b.parquet"]

@@ -265,6 +265,19 @@ def test_cluster_bootstrap_equals_a_loop_of_statsmodels_fits(weighted: bool) -> 
     assert np.max(np.abs(found - np.array(loop))) <= 1e-10
 
 
+@pytest.mark.parametrize("cells", [1, 500])
+def test_wild_bootstrap_is_the_same_whatever_is_held_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.uniform(size=90)
+    fit = fit_surface({"x": x}, 1 + x + rng.normal(size=90), [code_factor("x", x, "linear")])
+    owners = [str(n % 15) for n in range(90)]
+    whole = inference.wild_bootstrap(fit, owners, 199, seed=3)
+    monkeypatch.setattr(inference, "_WILD_CELLS", cells)
+    assert inference.wild_bootstrap(fit, owners, 199, seed=3) == whole
+
+
 def test_wild_bootstrap_matches_a_loop_of_restricted_refits() -> None:
     values, y, owners = data(60, 9, seed=8)
     fit = fitted(values, y, degree=1)
