@@ -33,11 +33,13 @@ wildcard_constraints:
 
 def spec(rule):
     """A function of wildcards that gives a rule's `spec`: all that its script is told, as one
-    plain dict with a digest of its code, so that Snakemake sees every change and no other.
+    plain dict with a digest of its code and packages, so that Snakemake sees every change and no
+    other.
     """
 
     def of(wildcards):
-        return STUDY.spec(rule, **wildcards)
+        environment = Path(workflow.get_rule(rule).conda_env).name
+        return STUDY.spec(rule, environment, **wildcards)
 
     return of
 

@@ -3,7 +3,7 @@
 from tunescape.jobs import logged
 
 with logged(snakemake.log[0]):
-    from tunescape.figures.stage import draw_analysis
+    from tunescape.figures.of_regression import draw_analysis
 
     draw_analysis(
         snakemake.input.sample,

@@ -3,7 +3,7 @@
 from tunescape.jobs import logged
 
 with logged(snakemake.log[0]):
-    from tunescape.figures.stage import draw_experiment
+    from tunescape.figures.of_experiment import draw_experiment
 
     draw_experiment(
         snakemake.input.design,

@@ -3,7 +3,7 @@
 from tunescape.jobs import logged
 
 with logged(snakemake.log[0]):
-    from tunescape.figures.stage import draw_population
+    from tunescape.figures.of_population import draw_population
 
     draw_population(
         snakemake.input.flow,

@@ -19,7 +19,7 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "workflow"))
 
-from harness import copy_project, snakemake  # noqa: E402
+from harness import copy_project, count_rules, jobs_of, snakemake  # noqa: E402
 from tunescape.config import read_config  # noqa: E402
 
 
@@ -180,15 +180,14 @@ def run_once(
             prepare(copy_project(project))
             outcome = snakemake(project)
             assert outcome.returncode == 0, outcome.output[-6000:]
-            done.write_text(json.dumps(outcome.rules))
+            done.write_text(json.dumps(outcome.jobs))
     return project
 
 
 @pytest.fixture(scope="session")
 def first_jobs(finished: Path) -> dict[str, int]:
     """Rule -> number of jobs of the run that finished the small study."""
-    counts: dict[str, int] = json.loads(finished.with_suffix(".json").read_text())
-    return counts
+    return count_rules(jobs_of(finished))
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,26 @@
-"""Content digests: of plain data, and of the code that a rule's script runs."""
+"""Content digests: of plain data, and of the code and packages that a rule's script runs."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "tunescape"
+# An import statement: dots, module and names of ``from``, or names alone. Parsing every module
+# would take most of the time that a workflow needs to find that there is nothing to do.
+IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+(\.*)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n(]+)|import[ \t]+([^\n]+))",
+    re.M,
+)
+COMMENT = re.compile(r"#[^\n]*|[()]")
+LOCKS = ("lock.txt", "lock-nodeps.txt")
+CONDA_NAMES = {"pytorch": "torch"}
+"""Packages that conda knows by another name than the lock."""
 
 
 def canonical_json(obj: Any) -> str:
@@ -54,6 +64,43 @@ def code_digest(script: str | Path, length: int = 16) -> str:
     return digest(parts, length)
 
 
+def environment_digest(conda_file: str | Path, length: int = 16) -> str:
+    """Digest of the versions that a conda file's packages have in the locks beside it.
+
+    Snakemake follows environments only where it makes them itself (``--sdm conda``). This follows
+    the lock, which the environment that ``make`` sets up is installed from: an upgraded package
+    changes the digest of exactly the environments that name it.
+
+    Args:
+        conda_file: a file in the folder that holds the locks.
+    """
+    import yaml
+
+    conda_file = Path(conda_file)
+    listed = yaml.safe_load(conda_file.read_text(encoding="utf-8"))["dependencies"]
+    stated: list[str] = []
+    for item in listed:
+        stated += item["pip"] if isinstance(item, dict) else [item]
+    pins = {lock: _pins(conda_file.parent / lock) for lock in LOCKS}
+    locked = {name: version for lock in pins.values() for name, version in lock.items()}
+    found: dict[str, str] = {}
+    for item in stated:
+        if item.startswith("--requirement "):
+            found |= pins[item.split()[1]]
+            continue
+        name, _, version = item.partition("=")
+        name = CONDA_NAMES.get(name, name)
+        found[name] = locked.get(name, version)
+    return digest(found, length)
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    """Package -> version of a list of ``name==version`` lines; names as conda spells them."""
+    lines = map(str.strip, lock.read_text(encoding="utf-8").splitlines())
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {name.lower().replace("_", "-"): version for name, version in pairs}
+
+
 def import_closure(script: Path) -> set[Path]:
     """Files of the package that ``script`` reaches by imports, and ``script`` itself.
 
@@ -69,7 +116,7 @@ def import_closure(script: Path) -> set[Path]:
         seen.add(path)
         if path.name == "__init__.py":
             seen.update(_data_files(path.parent))
-        for module in _imported_modules(path, root):
+        for module in imported_modules(path, root):
             queue.extend(file for file in _module_files(module, root) if file not in seen)
     return seen
 
@@ -82,7 +129,8 @@ def _data_files(package: Path) -> Iterator[Path]:
             yield path
 
 
-def _imported_modules(path: Path, root: Path) -> tuple[str, ...]:
+def imported_modules(path: Path, root: Path) -> tuple[str, ...]:
+    """Modules of the package that a file in ``root`` or below imports, and names out of them."""
     stat = path.stat()
     return _read_imports(path, root, (stat.st_mtime_ns, stat.st_size))
 
@@ -91,15 +139,16 @@ def _imported_modules(path: Path, root: Path) -> tuple[str, ...]:
 def _read_imports(path: Path, root: Path, _stamp: tuple[int, int]) -> tuple[str, ...]:
     package = path.relative_to(root).parts[:-1]
     found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
-        if isinstance(node, ast.Import):
-            found += (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parent = package[: len(package) - node.level + 1]
-                base = ".".join((*parent, *filter(None, [base])))
-            found += (base, *(f"{base}.{alias.name}" for alias in node.names))
+    for dots, module, names, plain in IMPORT.findall(path.read_text(encoding="utf-8")):
+        listed = [
+            name.split()[0] for name in COMMENT.sub("", names or plain).split(",") if name.strip()
+        ]
+        if plain:
+            found += listed
+            continue
+        parent = package[: len(package) - len(dots) + 1] if dots else ()
+        base = ".".join((*parent, *filter(None, [module])))
+        found += (base, *(f"{base}.{name}" for name in listed))
     return tuple(filter(_ours, dict.fromkeys(found)))
 
 
@@ -107,11 +156,10 @@ def _ours(module: str) -> bool:
     return module == PACKAGE or module.startswith(PACKAGE + ".")
 
 
-def _module_files(module: str, root: Path) -> Iterator[Path]:
+@cache
+def _module_files(module: str, root: Path) -> tuple[Path, ...]:
     """Files that importing ``module`` runs: each package's ``__init__`` and the module."""
     parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        base = root.joinpath(*parts[:depth])
-        for candidate in (base / "__init__.py", base.with_suffix(".py")):
-            if candidate.is_file():
-                yield candidate
+    bases = [root.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
+    return tuple(file for file in files if file.is_file())

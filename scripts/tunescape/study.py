@@ -1,7 +1,8 @@
 """A study: the checked configuration, and what it tells each rule.
 
 Every rule has one parameter, its *spec*: a plain dict that holds all its script is told and a
-digest of the script's code. Specs depend on the configuration and the wildcards alone.
+digest of what the script runs: its code and the versions of its packages. Specs depend on the
+configuration, the wildcards and the locks alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tunescape.config import (
     override,
     read_config,
 )
-from tunescape.digests import code_digest
+from tunescape.digests import code_digest, digest, environment_digest
 from tunescape.errors import UserError
 from tunescape.factors import read_factors
 from tunescape.hub import bucket_names, name_of
@@ -78,10 +79,19 @@ class Study:
         self.config = config
         self._codes: dict[str, str] = {}
 
-    def spec(self, rule: str, **wildcards: str) -> Spec:
-        """What ``rule`` is told for these wildcards, with the digest of its code."""
+    def spec(self, rule: str, environment: str | None = None, **wildcards: str) -> Spec:
+        """What ``rule`` is told for these wildcards, with the digest of its code.
+
+        Args:
+            rule: name of the rule, and of its script.
+            environment: name of the rule's file in envs/, whose packages belong to its code.
+            wildcards: of the job.
+        """
         if rule not in self._codes:
-            self._codes[rule] = code_digest(self.root / "scripts" / f"{rule}.py")
+            code = [code_digest(self.root / "scripts" / f"{rule}.py")]
+            if environment:
+                code.append(environment_digest(self.root / "envs" / environment))
+            self._codes[rule] = digest(code)
         told = getattr(self, f"_{rule}", None)
         return {"code": self._codes[rule], **(told(**wildcards) if told else {})}
 
@@ -425,9 +435,9 @@ class Study:
         return {"experiments": sorted(self.experiments)}
 
     def _compare_published(self, population: str) -> Spec:
-        # The published form has neither link nor weights nor effects.
+        # The published tables say which form is fitted; intervals are not compared.
         told = self._surface(population)
-        return {k: v for k, v in told.items() if k not in ("link", "weights", "effects", "mixed")}
+        return {name: told[name] for name in ("factors", "degree", "cluster", "baseline")}
 
     def _trace_specifications(self, population: str, metric: str) -> Spec:
         asked = self.config.populations[population].model_dump(exclude={"baseline"})

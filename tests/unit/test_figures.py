@@ -17,10 +17,10 @@ from tunescape.figures.correlation import correlate, correlation_columns, draw_c
 from tunescape.figures.coverage import draw_coverage
 from tunescape.figures.flow import draw_flow, flow_steps
 from tunescape.figures.forest import draw_forest
+from tunescape.figures.of_regression import REGRESSION_KINDS, draw_analysis
 from tunescape.figures.regression import draw_regression, held_values
 from tunescape.figures.sample import largest_owners, make_sample, read_fitted
 from tunescape.figures.scatter import draw_scatter, spread_ties
-from tunescape.figures.stage import REGRESSION_KINDS, draw_analysis
 from tunescape.schemas import COVERAGE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]

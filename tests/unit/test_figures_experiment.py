@@ -16,7 +16,8 @@ from tunescape.figures import style
 from tunescape.figures.contrast import draw_contrast
 from tunescape.figures.design import diagnostic_lines, draw_design, factor_columns
 from tunescape.figures.learning import draw_learning, level_names
-from tunescape.figures.stage import draw_analysis, draw_experiment
+from tunescape.figures.of_experiment import draw_experiment
+from tunescape.figures.of_regression import draw_analysis
 from tunescape.tables import read_json, read_table
 
 LABELS = {"hub": "published", "experiment": "ours"}

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from study_tables import FACTORS, analyse, models, regression_spec
 from tunescape.errors import UserError
-from tunescape.figures.stage import draw_analysis, draw_population
+from tunescape.figures.of_population import draw_population
+from tunescape.figures.of_regression import draw_analysis
 from tunescape.regression import adjust_study
 from tunescape.report import numbers, write_report
 from tunescape.report.data import read_inputs

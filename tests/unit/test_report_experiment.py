@@ -12,7 +12,7 @@ import pytest
 from experiment_tables import experiment, regress_runs, write_contrast, write_experiment
 from test_report import EVIL, Page, make_inputs, report_spec
 from tunescape.figures.contrast import draw_contrast
-from tunescape.figures.stage import draw_experiment
+from tunescape.figures.of_experiment import draw_experiment
 from tunescape.regression import adjust_study
 from tunescape.report import numbers, write_report
 from tunescape.report.data import RUNS, read_inputs

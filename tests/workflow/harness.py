@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +44,18 @@ class Outcome:
     @property
     def rules(self) -> dict[str, int]:
         """Rule -> number of jobs."""
-        counts: dict[str, int] = {}
-        for job in self.jobs:
-            rule = job.split("[")[0]
-            counts[rule] = counts.get(rule, 0) + 1
-        return counts
+        return count_rules(self.jobs)
+
+
+def count_rules(jobs: Iterable[str]) -> dict[str, int]:
+    """Rule -> number of jobs."""
+    return dict(Counter(job.split("[")[0] for job in jobs))
+
+
+def jobs_of(project: Path) -> list[str]:
+    """Every job of a finished study, as the run that finished it recorded them."""
+    jobs: list[str] = json.loads(project.with_suffix(".json").read_text())
+    return jobs
 
 
 def copy_project(target: Path) -> Path:

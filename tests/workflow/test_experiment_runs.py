@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from edits import changed_copy, configure, reverse
 from harness import Outcome, snakemake
-from test_reruns import EXPERIMENT, PACKS, changed_copy, configure, jobs, reverse
+from test_reruns import EXPERIMENT, PACKS, jobs
 from tunescape.tables import read_table
 
 FOLDER = f"results/experiments/{EXPERIMENT}"

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from edits import changed_copy
 from harness import ROOT, copy_project, snakemake
+from test_reruns import RERUNS, causes
 from tunescape.tables import read_table
 
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "unit")]
@@ -49,13 +51,12 @@ def test_the_published_study_mines_the_live_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = copy_project(tmp_path / "study")
-    small = tmp_path / "small.yaml"
-    small.write_text(SMALL)
+    (project / "small.yaml").write_text(SMALL)
     server = HubServer(models(40), page=25)
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    study = ("--configfile", "studies/paper.yaml", str(small))
+    study = ("--configfile", "studies/paper.yaml", "small.yaml")
     try:
         found = snakemake(project, "discover", *study)
         assert found.returncode == 0, found.output[-3000:]
@@ -69,6 +70,11 @@ def test_the_published_study_mines_the_live_hub(
         assert set(again.rules) - {"discover"} == {"discover_models"}
     finally:
         server.close()
+    for number, rerun in enumerate(rerun for rerun in RERUNS if rerun.study == "mined"):
+        changed = changed_copy(project, tmp_path / f"edit-{number}")
+        for edit in rerun.each:
+            edit(changed)
+        assert causes(changed, None, DRIFT, LEFT, *study) == rerun.jobs(outcome.jobs), rerun.what
     assert len(read_table(project / "results/hub/features.parquet")) == 40
     flow = read_table(project / LEFT)
     assert flow[flow["reason"] == "gated"]["removed"].tolist() == [1]

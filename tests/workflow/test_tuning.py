@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from edits import changed_copy, configure
 from filelock import FileLock
-from harness import ROOT, copy_project, snakemake
-from test_reruns import changed_copy, configure, jobs
+from harness import ROOT, copy_project, count_rules, jobs_of, snakemake
+from test_reruns import TUNING, jobs, rounds
 from tunescape.tables import read_json
 from tunescape.training.run import _token
 
-TUNING = "mrpc-tuning"
 PLACE = f"results/experiments/{TUNING}"
 STAGES = ("experiments", TUNING, "stages")
 SEARCHES = ("screen", "grid", "bayes-warm", "bayes-cold", "confirm")
@@ -28,8 +27,7 @@ SAME = ("spec.json", "metrics.json", "history.csv", "predictions.csv")
 
 
 def test_both_published_tunings_run_with_exactly_these_jobs(tuned: Path) -> None:
-    counts = json.loads(tuned.with_suffix(".json").read_text())
-    assert counts == {
+    assert count_rules(jobs_of(tuned)) == {
         "propose_trials": 5,
         "train_trials": 5,
         "publish_trials": 5,
@@ -91,50 +89,15 @@ def test_a_second_run_does_nothing(tuned: Path) -> None:
     assert outcome.returncode == 0 and outcome.jobs == ()
 
 
-def after_search(*searches: str) -> list[str]:
-    """What follows from changed trials of some searches."""
-    return [
-        *jobs("export_search", tuning=[TUNING], search=searches),
-        *jobs("summarise_study", tuning=[TUNING]),
-        *jobs("draw_tuning", tuning=[TUNING]),
-        "write_report",
-    ]
-
-
-def rounds_of(search: str, *numbers: str) -> list[str]:
-    place = {"tuning": [TUNING], "search": [search], "round": numbers}
-    return [
-        *jobs("propose_trials", **place),
-        *jobs("publish_trials", **place),
-        *jobs("train_trials", **place, pack=["0"]),
-    ]
-
-
 def test_a_larger_budget_adds_rounds_and_leaves_the_others(tuned: Path, tmp_path: Path) -> None:
     project = changed_copy(tuned, tmp_path / "study")
     bayes = {"bayes": {"trials": 4, "parallel": 2, "prior": "earlier_stages"}}
     configure(*STAGES, 2, value=bayes)(project)
-    planned = snakemake(project, "--dry-run")
-    assert list(planned.jobs) == sorted(
-        [
-            *rounds_of("bayes-warm", "2"),
-            *rounds_of("bayes-cold", "2"),
-            *rounds_of("confirm", "1"),
-            *after_search("bayes-warm", "bayes-cold", "confirm"),
-        ]
-    )
     outcome = snakemake(project, f"{PLACE}/bayes-cold/round-2")
-    assert list(outcome.jobs) == sorted(rounds_of("bayes-cold", "2"))
+    assert list(outcome.jobs) == sorted(rounds("bayes-cold", "2"))
     for name in (*SAME, "timing.json"):
         trial = f"{PLACE}/bayes-cold/round-1/trial-1/{name}"
         assert (project / trial).read_bytes() == (tuned / trial).read_bytes()
-
-
-def test_a_later_stages_options_leave_earlier_stages_alone(tuned: Path, tmp_path: Path) -> None:
-    project = changed_copy(tuned, tmp_path / "study")
-    configure(*STAGES, 3, value={"confirm": {"seeds": [101]}})(project)
-    planned = snakemake(project, "--dry-run")
-    assert list(planned.jobs) == sorted([*rounds_of("confirm", "1"), *after_search("confirm")])
 
 
 # Killed -----------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+Paths = Sequence[str | Path]
+
 COLUMN_WIDTH = 3.5
 PAGE_WIDTH = 7.0
 
@@ -180,6 +182,14 @@ def _compact(svg: str) -> str:
     return svg.replace(
         "font-family: 'DejaVu Sans'", "font-family: 'DejaVu Sans', Verdana, sans-serif"
     )
+
+
+def by_kind(paths: Paths) -> dict[str, list[Path]]:
+    """Files of a figure, by the figure's name: ``flow.svg`` and ``flow.png`` are both ``flow``."""
+    found: dict[str, list[Path]] = {}
+    for path in map(Path, paths):
+        found.setdefault(path.stem, []).append(path)
+    return found
 
 
 def plain(text: object, limit: int = 40) -> str:

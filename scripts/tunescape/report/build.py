@@ -29,7 +29,7 @@ def write_report(inputs: Inputs, out_html: str | Path, spec: Mapping[str, Any]) 
               ``family`` (``regression.adjust_study``);
             - ``fits``, ``coefficients`` (several): what ``regression.regress`` wrote as
               ``.../{population}/{view}/{metric}/fit.json`` and ``coefficients.csv``;
-            - optional: ``figures`` (several; files of ``tunescape.figures.stage``, of which the
+            - optional: ``figures`` (several; files of ``tunescape.figures``, of which the
               SVG are used), ``published`` (several; ``.../{population}/*.csv`` of
               ``regression.regress_published``), ``chosen`` (one or several), ``paper_figures``,
               ``citation`` (CITATION.cff);

@@ -7,7 +7,7 @@ machine. They are made in the work folder and appear in the output folder when t
 
 The work folder is what makes a killed pack cheap: finished runs stay in ``finished`` until the
 whole pack is, and a run in training leaves its state in ``states`` between epochs. Both are keyed
-by the specification, the code and torch's version.
+by the specification, the code and the versions that ``metrics.json`` states.
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ def train_run(
 def finished_folder(work_dir: str | Path, spec: Mapping[str, Any], device: str = "auto") -> Path:
     """Where a finished run's files lie in the work folder.
 
-    The name is a digest of the canonical specification, the training code, the version of torch
-    and the device asked for: what a run depends on.
+    The name is a digest of the canonical specification, the training code, the versions that
+    ``metrics.json`` states and the device asked for: what a run depends on.
     """
     return Path(work_dir) / "finished" / _token(spec, device)
 
@@ -634,10 +634,8 @@ def _result_line(run: _Run, metrics: Mapping[str, Any]) -> str:
 
 @cache
 def _code_version() -> str:
-    from importlib.metadata import version
-
     files = {path.name: file_digest(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
-    return digest([files, version("torch")])
+    return digest([files, _versions()])
 
 
 @cache

@@ -1,7 +1,7 @@
 """The training stage: an experiment's runs, shared out to packs, kept by content, published.
 
 Finished runs are kept in a store below ``work/`` under what they are made of (specification, code,
-torch, device). A changed design trains what the store lacks and nothing else.
+libraries, device). A changed design trains what the store lacks and nothing else.
 """
 
 from __future__ import annotations

@@ -215,6 +215,10 @@ def study_until(
         asking = round_plan(search.options, epochs)[round_number - 1][0]
         most = int(search.options["trials"])
         own["trials"] = min(most, asking * int(search.options["parallel"]))
+    if search.kind == "screen" and round_number is not None:
+        # How effects are judged is asked when there are some; trials do not depend on it.
+        own = {key: value for key, value in own.items() if key not in ("test", "alpha")}
+        own["keep"] = 1
     stages[-1] = {search.kind: own}
     return {**spec, "stages": stages}
 
