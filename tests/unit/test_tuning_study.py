@@ -54,6 +54,16 @@ def test_a_round_is_told_no_more_of_the_study_than_it_depends_on():
     assert told("screen", 1) == told("screen", 1, sampler="random")
 
 
+def test_how_effects_are_judged_is_no_part_of_a_screenings_proposals():
+    def told(number, **options):
+        spec = study_spec([{"screen": options}])
+        return study_until(spec, read_study(spec).search("screen"), number)
+
+    assert told(1) == told(1, keep=1, alpha=0.2)
+    assert told(1) != told(1, replicates=2)
+    assert told(None) != told(None, keep=1)
+
+
 def test_a_larger_budget_continues_a_search(tmp_path):
     for name, trials in (("small", 8), ("large", 12)):
         stages = [{"bayes": {"trials": trials, "parallel": 4}}]

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 Edit = Callable[[Path], None]
+NEW_CARD = "someone/one-more-model"
 
 
 def changed_copy(finished: Path, target: Path) -> Path:
@@ -21,6 +22,16 @@ def changed_copy(finished: Path, target: Path) -> Path:
 
 def nothing(project: Path) -> None:
     """No edit."""
+
+
+def together(*edits: Edit) -> Edit:
+    """Several edits as one."""
+
+    def edit(project: Path) -> None:
+        for one in edits:
+            one(project)
+
+    return edit
 
 
 def configure(*keys: str | int, value: object) -> Edit:
@@ -126,6 +137,3 @@ def card(change: str) -> Edit:
         path.write_text("".join(sorted(lines)), encoding="utf-8")
 
     return edit
-
-
-NEW_CARD = "someone/one-more-model"

@@ -26,6 +26,7 @@ from edits import (
     nothing,
     replace,
     reverse,
+    together,
     touch,
     touch_everything,
     upgrade,
@@ -37,6 +38,7 @@ EXPERIMENT = "mini-surface"
 PACKS = ("0", "1")
 TUNING, LORA = "mrpc-tuning", "imdb-lora"
 SPLIT = "results/hub/source.json"
+FIGURE = "results/figures/distilbert/flow"
 FIT = "results/analysis/distilbert/absolute/loss"
 
 # Rules that are there for every regression, what is told of all of them together, ...
@@ -121,11 +123,16 @@ def after_design() -> list[Some]:
     return [some("design_experiment"), *after_training()]
 
 
+def new(rules: str, **wildcards: str | tuple[str, ...]) -> list[str]:
+    """Jobs that the study has not run before: all of these rules for these values."""
+    values = {name: (one,) if isinstance(one, str) else one for name, one in wildcards.items()}
+    return [job for rule in rules.split() for job in jobs(rule, **values)]
+
+
 def rounds(search: str, *numbers: str) -> list[str]:
     """Jobs of rounds of a search."""
-    place = {"tuning": [TUNING], "search": [search], "round": numbers}
-    trained = jobs("train_trials", **place, pack=["0"])
-    return [*jobs("propose_trials", **place), *jobs("publish_trials", **place), *trained]
+    place = {"tuning": TUNING, "search": search, "round": numbers}
+    return [*new("propose_trials publish_trials", **place), *new("train_trials", **place, pack="0")]
 
 
 def after_searches(*searches: str) -> list[Some]:
@@ -186,22 +193,21 @@ class Rerun:
 STAGES = ("experiments", TUNING, "stages")
 OTHER = {"base_model": ["distilbert-base-multilingual-cased"], "baseline": "sst2-english"}
 VIEWS = ("absolute", "relative")
-MINED = {"population": POPULATIONS, "metric": ("loss",)}
+FITTED = "regress_metric draw_analysis describe_surface"
 NEW_POPULATION = [
-    *(
-        job
-        for rule in ("select_population", "measure_coverage", "compare_published")
-        for job in jobs(rule, population=["other"])
+    *new(
+        "select_population measure_coverage draw_population compare_published", population="other"
     ),
-    *jobs("draw_population", population=["other"]),
-    *jobs("map_strategy", population=["other"]),
-    *jobs("weigh_metrics", population=["other"], view=VIEWS),
-    *(
-        job
-        for rule in ("regress_metric", "draw_analysis", "describe_surface")
-        for job in jobs(rule, population=["other"], view=VIEWS, metric=["loss"])
-    ),
-    *(job for rule in CURVES.split() for job in jobs(rule, population=["other"], metric=["loss"])),
+    *new("map_strategy", population="other"),
+    *new("weigh_metrics", population="other", view=VIEWS),
+    *new(FITTED, population="other", view=VIEWS, metric="loss"),
+    *new(CURVES, population="other", metric="loss"),
+]
+NEW_METRIC = [
+    *new(FITTED, population=POPULATIONS, view=VIEWS, metric="f1"),
+    *new(FITTED, population=EXPERIMENT, view="absolute", metric="f1"),
+    *new(CURVES, population=POPULATIONS, metric="f1"),
+    *new(CONTRAST, population="distilbert", experiment=EXPERIMENT, metric="f1"),
 ]
 
 RERUNS = [
@@ -225,9 +231,11 @@ RERUNS = [
         "the report",
         [
             configure("report", "title", value="Another title"),
-            configure("hub", "max_in_flight", value=4),
-            configure("discovery", "min_downloads", value=10),
-            configure("training", "gpus", value=1),
+            together(
+                configure("hub", "max_in_flight", value=4),
+                configure("discovery", "min_downloads", value=10),
+                configure("training", "gpus", value=1),
+            ),
         ],
         [some("write_report")],
     ),
@@ -300,7 +308,6 @@ RERUNS = [
         "all regressions and what describes them, the report; no contrast",
         [
             configure("regression", "link", value="auto"),
-            configure("regression", "weights", value="n_eval"),
             configure("regression", "intercept", value=False),
         ],
         after_fits(),
@@ -322,6 +329,12 @@ RERUNS = [
         "the same, and the contrasts",
         configure("regression", "cluster", value="dataset"),
         [some("compare_published"), some(CONTRAST), *after_fits(*POPULATIONS)],
+    ),
+    Rerun(
+        "a metric more in `regression.metrics`",
+        "all that follows from the features and the runs; nothing is parsed or trained",
+        configure("regression", "metrics", value=["loss", "f1"]),
+        [*NEW_METRIC, *after_sample(), *after_fits(), some("measure_coverage")],
     ),
     Rerun(
         "`regression.views` with one view less",
@@ -410,11 +423,10 @@ RERUNS = [
         "tuned",
     ),
     Rerun(
-        "a tuned factor's range, what is fixed, the tuning's data",
+        "a tuned factor's range, the tuning's data",
         "the whole tuning; no other experiment",
         [
             configure("experiments", TUNING, "factors", "learning_rate", "high", value=0.02),
-            configure("experiments", TUNING, "fixed", "num_epochs", value=1),
             append("texts/mrpc_dev.tsv", text="A gem.\tA jewel.\t1\n"),
         ],
         WHOLE_TUNING,
@@ -434,7 +446,7 @@ RERUNS = [
     Rerun(
         "the pinned list of a study of the live Hub",
         "the harvest, which downloads what is new; the buckets that changed; what follows",
-        replace("studies/paper_models.tsv", r"owner3/\S+\t\S+\n", ""),
+        replace("studies/paper_models.tsv", r"owner3/.*\n", ""),
         HARVESTED,
         "mined",
     ),
@@ -466,14 +478,8 @@ RERUNS = [
         [some("parse_cards build_features"), *after_sample()],
     ),
     Rerun(
-        "the module of features",
-        "the features and all that follows",
-        module("features"),
-        [some("build_features"), *after_sample()],
-    ),
-    Rerun(
-        "the module of one analysis",
-        "that analysis, what follows",
+        "the module of contrasts",
+        "all contrasts, their figures, the report",
         module("contrast"),
         [some(CONTRAST), some("write_report")],
     ),
@@ -578,7 +584,7 @@ RERUNS = [
     Rerun(
         "`resources/paper_figures.csv`, `CITATION.cff`",
         "the report",
-        [append("resources/paper_figures.csv", text="\n"), append("CITATION.cff")],
+        [append("resources/paper_figures.csv", text="\n"), append("CITATION.cff", text="\n")],
         [some("write_report")],
     ),
     # Results and environment ------------------------------------------------------------------
@@ -590,8 +596,15 @@ RERUNS = [
     ),
     Rerun(
         "another result deleted",
-        "nothing, as long as nothing needs it; asked for by name, the job that makes it",
-        delete("results/figures/distilbert/flow.svg"),
+        "nothing: it is made again when it is asked for by name",
+        delete(f"{FIGURE}.svg"),
+    ),
+    Rerun(
+        "another result deleted, then asked for by name",
+        "the job that makes it; nothing that follows, for it is the same again",
+        delete(f"{FIGURE}.svg"),
+        [some("draw_population", population="distilbert")],
+        first=f"{FIGURE}.svg",
     ),
     Rerun(
         "a result edited by hand",
@@ -656,8 +669,8 @@ def causes(project: Path, first: str | None = None, *arguments: str) -> set[str]
         made = set(outcome.jobs)
     outcome = snakemake(project, "--dry-run", *arguments)
     assert outcome.returncode == 0, outcome.output[-3000:]
+    assert bool(outcome.jobs) != ("Nothing to be done" in outcome.output)
     found = made | set(outcome.jobs)
-    assert bool(found) != ("Nothing to be done" in outcome.output)
     if any(job.startswith("finetune_pack") for job in found):
         found = {job for job in found if not job.startswith("publish_run")}
     return found
