@@ -68,7 +68,7 @@ def planned_runs(experiment):
 
 
 def experiment_data(wildcards):
-    return STUDY.task_files(wildcards.experiment)
+    return STUDY.local_files(wildcards.experiment)
 
 
 def finished_runs(wildcards):
@@ -114,7 +114,7 @@ def published_runs(wildcards):
 
 
 def tuning_data(wildcards):
-    return STUDY.task_files(wildcards.tuning)
+    return STUDY.local_files(wildcards.tuning)
 
 
 def finished_rounds(tuning, rounds):

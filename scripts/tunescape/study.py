@@ -170,11 +170,14 @@ class Study:
         """Run ids of a design table."""
         return _run_ids(str(design), Path(design).stat().st_mtime_ns)
 
-    def task_files(self, experiment: str) -> list[str]:
-        """Local data files that an experiment reads."""
-        files = self.config.tasks[self.config.experiments[experiment].task].files or {}
+    def local_files(self, experiment: str) -> list[str]:
+        """Local files that an experiment reads: its data, and a model that is a folder."""
+        from tunescape.training.models import local_files
+
+        stated = self.config.experiments[experiment]
+        files = self.config.tasks[stated.task].files or {}
         listed = [[names] if isinstance(names, str) else names for names in files.values()]
-        return [name for names in listed for name in names]
+        return [*(name for names in listed for name in names), *local_files(stated.model)]
 
     # Tuning studies ---------------------------------------------------------------------------
 

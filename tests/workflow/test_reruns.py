@@ -171,6 +171,7 @@ class Rerun:
         study: fixture of the study.
         first: a file that is made before the dry run: what comes after a checkpoint that is to run
             is known when it has.
+        shown: whether the README has the row; it is there for users, not for all of the code.
     """
 
     what: str
@@ -179,6 +180,7 @@ class Rerun:
     expected: Sequence[Some | str] = ()
     study: str = "finished"
     first: str | None = None
+    shown: bool = True
 
     @property
     def each(self) -> Sequence[Edit]:
@@ -323,10 +325,11 @@ RERUNS = [
         "the same, and the comparison with the published tables",
         configure("regression", "factors", "learning_rate", value="linear"),
         [some("compare_published"), *after_fits(*POPULATIONS)],
+        shown=False,
     ),
     Rerun(
         "`regression.cluster`",
-        "the same, and the contrasts",
+        "the same, the comparison with the published tables, the contrasts",
         configure("regression", "cluster", value="dataset"),
         [some("compare_published"), some(CONTRAST), *after_fits(*POPULATIONS)],
     ),
@@ -366,7 +369,7 @@ RERUNS = [
         after_design(),
     ),
     Rerun(
-        "an experiment's `fixed` values, its task, its data file",
+        "an experiment's `fixed` values, its task, its data file, a file of its model's folder",
         "the design, all of its runs, and what follows",
         [
             configure("experiments", EXPERIMENT, "fixed", "weight_decay", value=0.1),
@@ -375,11 +378,12 @@ RERUNS = [
                 "resources/mini_reviews/train.csv",
                 text="t9999,A gem from start to end.,1,plain,film,0\n",
             ),
+            append("tiny/config.json", text="\n"),
         ],
         after_design(),
     ),
     Rerun(
-        "`training`",
+        "`training.report_to`",
         "the packs, which find their runs finished, and what follows; nothing is trained",
         configure("training", "report_to", value=["tensorboard"]),
         after_training(),
@@ -441,6 +445,7 @@ RERUNS = [
             some(f"account_models measure_coverage {FITS} {JOINT}"),
         ],
         "tuned",
+        shown=False,
     ),
     # The live Hub -----------------------------------------------------------------------------
     Rerun(
@@ -451,17 +456,19 @@ RERUNS = [
         "mined",
     ),
     Rerun(
-        "its pace (`requests_per_second`, `max_in_flight`)",
+        "its `hub.requests_per_second`",
         "the harvest, from what is kept in work/hub/",
         replace("small.yaml", "requests_per_second: 500", "requests_per_second: 400"),
         HARVESTED,
         "mined",
+        shown=False,
     ),
     Rerun(
         "its `discovery`",
         "nothing, until `snakemake discover` pins another list",
         append("small.yaml", text="discovery: {min_downloads: 10}\n"),
         study="mined",
+        shown=False,
     ),
     # Code -------------------------------------------------------------------------------------
     Rerun(
@@ -470,6 +477,7 @@ RERUNS = [
         module("sources"),
         [some("split_source harvest_models parse_cards build_features"), *after_sample()],
         first=SPLIT,
+        shown=False,
     ),
     Rerun(
         "the card parser",
@@ -482,24 +490,28 @@ RERUNS = [
         "all contrasts, their figures, the report",
         module("contrast"),
         [some(CONTRAST), some("write_report")],
+        shown=False,
     ),
     Rerun(
         "the module of specification curves",
         "them, their figures, strategies, the report; no regression",
         module("specification"),
         [some(CURVES), some("map_strategy", population=POPULATIONS), some("write_report")],
+        shown=False,
     ),
     Rerun(
         "the module of trade-offs",
         "them, the report",
         module("desirability"),
         [some("weigh_metrics write_report")],
+        shown=False,
     ),
     Rerun(
         "the module that describes surfaces",
         "them, the trade-offs, strategies, the report; no regression",
         module("response"),
         [some("describe_surface weigh_metrics map_strategy write_report")],
+        shown=False,
     ),
     Rerun(
         "the module of the regression",
@@ -512,6 +524,7 @@ RERUNS = [
         "the audit, the report",
         module("audit/claims"),
         [some("audit_tables audit_claims write_report")],
+        shown=False,
     ),
     Rerun(
         "a figure's module",
@@ -536,6 +549,7 @@ RERUNS = [
         "the design and what is written from it; no run is trained or published",
         module("design"),
         after_design(),
+        shown=False,
     ),
     Rerun(
         "the module of searches",
@@ -543,6 +557,7 @@ RERUNS = [
         module("tuning/bayes"),
         WHOLE_TUNING,
         "tuned",
+        shown=False,
     ),
     Rerun(
         "the module of a tuning's tables",
@@ -550,6 +565,7 @@ RERUNS = [
         module("tuning/results"),
         [some("summarise_study draw_tuning write_report")],
         "tuned",
+        shown=False,
     ),
     # Resources --------------------------------------------------------------------------------
     Rerun(
@@ -605,6 +621,7 @@ RERUNS = [
         delete(f"{FIGURE}.svg"),
         [some("draw_population", population="distilbert")],
         first=f"{FIGURE}.svg",
+        shown=False,
     ),
     Rerun(
         "a result edited by hand",
@@ -678,7 +695,7 @@ def causes(project: Path, first: str | None = None, *arguments: str) -> set[str]
 
 def rerun_table() -> str:
     lines = ["| edit | what runs again |", "| --- | --- |"]
-    lines += [f"| {rerun.what} | {rerun.said} |" for rerun in RERUNS]
+    lines += [f"| {rerun.what} | {rerun.said} |" for rerun in RERUNS if rerun.shown]
     return "\n".join(lines)
 
 

