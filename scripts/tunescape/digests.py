@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "tunescape"
-# An import statement: dots, module and names of ``from``, or names alone. Parsing every module
-# would take most of the time that a workflow needs to find that there is nothing to do.
+# An import statement: dots, module and names of ``from``, or names alone. To parse the modules
+# instead would take a third of a call that finds nothing to do; a test holds both to be the same.
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(\.*)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n(]+)|import[ \t]+([^\n]+))",
     re.M,

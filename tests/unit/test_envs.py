@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tunescape.digests import CONDA_NAMES
 
-CONDA_NAMES = {"pytorch": "torch"}
 FILES = ("analysis", "figures", "hub", "report", "training", "tuning")
 LOCKS = ("lock.txt", "lock-dev.txt", "lock-nodeps.txt")
 
