@@ -9,17 +9,27 @@ import datetime
 import difflib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tunescape.errors import UserError
+from tunescape.errors import UserError, show
 from tunescape.hub import is_hub_id
 
+if TYPE_CHECKING:
+    from tunescape.factors import DesignFactor
+
 EXPONENT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
+FILE_LIMIT = 2**20
+"""Most bytes of a configuration file; the next four bound what it may hold."""
+TEXT_LIMIT = 2000
+DEPTH_LIMIT = 20
+VALUE_LIMIT = 100_000
+WHOLE_LIMIT = 2**63
 SCHEMA_PATH = Path("schemas/config.schema.json")
 DOCS_PATH = Path("docs/config.md")
 
@@ -85,17 +95,25 @@ def _whole(value: object) -> object:
     value = _number(value)
     if isinstance(value, float) and not value.is_integer():
         raise ValueError("a whole number is expected")
+    if isinstance(value, (int, float)) and abs(value) >= WHOLE_LIMIT:
+        raise ValueError("a number below 2^63 is expected")
     return int(value) if isinstance(value, float) else value
 
 
-def _day(value: object) -> object:
-    """Take a date as YAML reads it."""
-    return value.isoformat() if isinstance(value, datetime.date) else value
+def _truth(value: object) -> object:
+    """Take a truth value, or a text that spells one (``--config`` gives strings)."""
+    known = {"true": True, "false": False}
+    if isinstance(value, str):
+        value = known.get(value.lower(), value)
+    if not isinstance(value, bool):
+        raise ValueError("true or false is expected")
+    return value
 
 
 Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole)]
-Day = Annotated[str, BeforeValidator(_day), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Truth = Annotated[bool, BeforeValidator(_truth)]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 class Section(BaseModel):
@@ -132,7 +150,7 @@ class Hub(Section):
         None, description="`hub`: a pilot sample of so many models, stratified by downloads."
     )
     sample_seed: Whole = Field(1, description="`hub`: which pilot sample is taken.")
-    config_files: bool = Field(
+    config_files: Truth = Field(
         False,
         description="`hub`: also get each config.json (number of labels), one more request a "
         "model; else the config is what listings tell.",
@@ -193,7 +211,7 @@ class Baseline(Section):
     """The numbers of the model that the relative view takes differences to."""
 
     model: str = Field(description="The baseline's model id.")
-    values: dict[NumericFactor | Metric, Number] = Field(
+    values: dict[Literal[NumericFactor, Metric], Number] = Field(
         description="Its hyperparameters and metrics, as its card states them."
     )
 
@@ -201,7 +219,7 @@ class Baseline(Section):
 class Population(Section):
     """A set of published models that is analysed together."""
 
-    base_model: list[str] = Field(
+    base_model: list[Annotated[str, Field(min_length=1)]] = Field(
         min_length=1,
         description="Base models, with or without the owner; `*` stands for anything.",
     )
@@ -235,7 +253,7 @@ class Regression(Section):
         description="`absolute`: values as stated; `relative`: differences to the baseline.",
     )
     degree: Annotated[Whole, Field(ge=1, le=2)] = Field(2, description="Order of the polynomial.")
-    intercept: bool = Field(
+    intercept: Truth = Field(
         True, description="`false` fits through the origin; R² is then called uncentred."
     )
     cluster: Literal["owner", "dataset"] = Field(
@@ -350,7 +368,7 @@ class Experiment(Section):
         description="What varies: name -> `{low, high, scale: linear or log}` or `{values}`.",
     )
     fixed: dict[str, Any] = Field({}, description="Hyperparameters that do not vary.")
-    seeds: list[Whole] = Field(
+    seeds: list[Annotated[Whole, Field(ge=0, lt=2**32)]] = Field(
         [1],
         min_length=1,
         description="Every point of a design is run with each; stages have seeds of their own, "
@@ -495,10 +513,16 @@ def load_config(data: Mapping[str, Any], source: str = "config.yaml") -> Config:
     Raises:
         UserError: with every problem, one line each (``source: dotted.key: problem``).
     """
+    stated = settle(data, source)
     try:
-        config = Config.model_validate(dict(data))
+        config = Config.model_validate(stated)
     except ValidationError as error:
-        problems = [_explain(details) for details in error.errors()]
+        details = error.errors()
+        problems = [_explain(entry) for entry in details]
+        # What the other sections say of each other can be told at once.
+        broken = {str(entry["loc"][0]) for entry in details}
+        rest = {key: value for key, value in stated.items() if key not in broken}
+        problems += _cross_checks(Config.model_validate(rest), broken)
         raise _refuse(problems, source) from None
     problems = list(_cross_checks(config))
     if problems:
@@ -510,27 +534,96 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        UserError: when it is not there, not YAML, repeats a key, or is not a mapping.
+        UserError: when it is not there, not YAML, repeats a key, or is not a mapping of plain
+            data (see :func:`settle`).
     """
+    where = str(path)
     try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        with Path(path).open("rb") as handle:
+            text = handle.read(FILE_LIMIT + 1).decode("utf-8")
+        if len(text) > FILE_LIMIT:
+            raise UserError(f"larger than {FILE_LIMIT} bytes", where=where, expected="a few pages")
+        data = yaml.load(text, Loader=_UniqueKeyLoader)
     except FileNotFoundError:
-        raise UserError("no such file", where=str(path)) from None
+        raise UserError("no such file", where=where) from None
+    except OSError as error:
+        raise UserError(f"not readable ({error.strerror})", where=where) from None
     except UnicodeDecodeError:
-        raise UserError("not UTF-8 text", where=str(path)) from None
+        raise UserError("not UTF-8 text", where=where) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"not valid YAML ({error.problem})", where=f"{path}{line}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"not valid YAML ({error})", where=str(path)) from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise UserError(
-            f"holds a {type(data).__name__}", where=str(path), expected="keys and values"
-        )
-    return data
+        problem = error.problem or error.context
+        raise UserError(f"not valid YAML ({problem})", where=f"{where}{line}") from None
+    except RecursionError:
+        raise UserError("nested too deeply", where=where) from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # YAML's own types (dates, numbers) raise what their constructors raise.
+        raise UserError(f"not valid YAML ({show(str(error))})", where=where) from None
+    return {} if data is None else settle(data, where)
+
+
+def settle(data: object, source: str) -> dict[str, Any]:
+    """A configuration as plain data of bounded size: what everything after it relies on.
+
+    Keys are texts; values are texts, truth values, finite numbers, lists and mappings; dates
+    become texts. Aliases count each time that they are used.
+
+    Raises:
+        UserError: with every place that holds anything else, nests deeper than 20 levels, or a
+            text of more than 2,000 characters.
+    """
+    if not isinstance(data, Mapping):
+        raise UserError(f"holds {show(data)}", where=source, expected="keys and values")
+    problems: list[str] = []
+    left = VALUE_LIMIT
+
+    def plain(value: object, place: tuple[str, ...]) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise UserError(f"holds more than {VALUE_LIMIT} values", where=source)
+        if isinstance(value, (Mapping, list, tuple)):
+            if len(place) > DEPTH_LIMIT:
+                raise UserError(
+                    "nested too deeply",
+                    where=f"{source}: {'.'.join(place[:4])}",
+                    expected=f"at most {DEPTH_LIMIT} levels",
+                )
+            if not isinstance(value, Mapping):
+                return [plain(item, (*place, str(i))) for i, item in enumerate(value)]
+            return {name(key, place): plain(value[key], (*place, str(key)[:60])) for key in value}
+        if isinstance(value, datetime.date):
+            return value.isoformat()
+        if problem := _unfit(value):
+            problems.append(f"{'.'.join(place)}: got {show(value)}, {problem}")
+        return value
+
+    def name(key: object, place: tuple[str, ...]) -> str:
+        if not isinstance(key, str) or _unfit(key):
+            at = ".".join(place) or "(top level)"
+            hint = "; YAML takes on, off, yes and no for truth values" if key in (True, False) else ""
+            problems.append(f"{at}: got the key {show(key)}, expected a short text{hint}")
+        return str(key)[:60] if not isinstance(key, int) else show(key)
+
+    settled: dict[str, Any] = plain(data, ())
+    if problems:
+        raise _refuse(problems, source)
+    return settled
+
+
+def _unfit(value: object) -> str | None:
+    """What is expected instead of a single value that no configuration can hold."""
+    if isinstance(value, str):
+        if len(value) > TEXT_LIMIT:
+            return f"expected at most {TEXT_LIMIT} characters"
+        odd = any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n" for c in value)
+        return "expected a text without control characters" if odd else None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "expected a finite number"
+    if isinstance(value, int):
+        return None if abs(value) < WHOLE_LIMIT else "expected a number below 2^63"
+    return None if value is None else "expected text, a number, true or false, a list or a mapping"
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -561,7 +654,7 @@ def override(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
         text = isinstance(value, str) and value != below and EXPONENT.fullmatch(value)
         return float(value) if text else value
 
-    return merge(base, number(over, base))
+    return merge(base, number(settle(over, "--config"), base))
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -570,6 +663,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 key = repr(key)
@@ -589,7 +684,14 @@ def _refuse(problems: Sequence[str], source: str) -> UserError:
     return UserError("\n".join(f"{source}: {problem}" for problem in problems))
 
 
-def _cross_checks(config: Config) -> Iterator[str]:
+def _cross_checks(config: Config, broken: Collection[str] = ()) -> Iterator[str]:
+    """What sections say of each other, but for those that are broken in themselves."""
+    for check, sections in _CHECKS:
+        if not set(sections) & set(broken):
+            yield from check(config)
+
+
+def _term_checks(config: Config) -> Iterator[str]:
     regression = config.regression
     terms = term_count(len(regression.factors), regression.degree, regression.intercept)
     if config.coverage.min_rows <= terms:
@@ -597,6 +699,10 @@ def _cross_checks(config: Config) -> Iterator[str]:
             f"coverage.min_rows: {config.coverage.min_rows} rows cannot fit the {terms} terms of "
             f"the model and leave an error; expected at least {terms + 1}"
         )
+
+
+def _baseline_checks(config: Config) -> Iterator[str]:
+    regression = config.regression
     for name, population in config.populations.items():
         key = f"populations.{name}.baseline"
         baseline = config.baselines.get(population.baseline)
@@ -613,23 +719,45 @@ def _cross_checks(config: Config) -> Iterator[str]:
                     f"baselines.{population.baseline}.values: no {variable}, which the relative "
                     f"view of '{name}' takes differences to"
                 )
+
+
+def _discovery_checks(config: Config) -> Iterator[str]:
     for index, base in enumerate(config.discovery.base_models):
         if not is_hub_id(base):
             yield (
-                f"discovery.base_models.{index}: got {_show(base)}, expected a model id "
+                f"discovery.base_models.{index}: got {show(base)}, expected a model id "
                 "(patterns cannot be listed)"
             )
+
+
+def _goal_checks(config: Config) -> Iterator[str]:
     for metric, goal in config.goals.items():
-        if metric not in regression.metrics:
+        if metric not in config.regression.metrics:
             yield f"goals.{metric}: not among regression.metrics"
         if goal.worst is not None and goal.worst == goal.target:
             yield f"goals.{metric}: worst and target are both {goal.worst:g}"
-    yield from _experiment_checks(config)
+
+
+def _repeat_checks(config: Config) -> Iterator[str]:
     for key in ("metrics", "views"):
-        values = getattr(regression, key)
+        values = getattr(config.regression, key)
         yield from (
             f"regression.{key}: '{value}' is given twice"
             for value in sorted({value for value in values if values.count(value) > 1})
+        )
+
+
+def _task_checks(config: Config) -> Iterator[str]:
+    """Whether local files have the splits that runs use."""
+    for name, task in config.tasks.items():
+        if task.files is None:
+            continue
+        evaluated = None if task.holdout is not None else task.validation_split or "validation"
+        named = {"train_split": task.train_split, "validation_split": evaluated}
+        yield from (
+            f"tasks.{name}.files: no split '{split}' ({key})"
+            for key, split in named.items()
+            if split is not None and split not in task.files
         )
 
 
@@ -643,9 +771,6 @@ def is_staged(experiment: Experiment) -> bool:
 
 
 def _experiment_checks(config: Config) -> Iterator[str]:
-    from tunescape.factors import read_factors
-    from tunescape.training.runspec import normalise
-
     for name, experiment in config.experiments.items():
         if name in config.populations:
             yield f"experiments.{name}: there is a population of this name"
@@ -654,10 +779,9 @@ def _experiment_checks(config: Config) -> Iterator[str]:
                 experiment.task, config.tasks
             )
             continue
-        told, where = experiment_spec(config, name), f"experiments.{name}"
+        where = f"experiments.{name}"
         if len(set(experiment.seeds)) < len(experiment.seeds):
             yield f"{where}.seeds: got {experiment.seeds}, expected distinct numbers"
-        shared = {key: told[key] for key in ("model", "task", "method", "keep")}
         if (experiment.design is None) == (experiment.stages is None):
             yield f"{where}: exactly one of `design` and `stages` is needed"
             continue
@@ -666,12 +790,12 @@ def _experiment_checks(config: Config) -> Iterator[str]:
         unused = [key for key in others if key in experiment.model_fields_set]
         yield from (f"{where}.{key}: this is an option of {wanted}" for key in unused)
         try:
-            read_factors(experiment.factors, f"{where}.factors")
-            normalise({**shared, **experiment.fixed}, f"{where}.fixed")
-            if is_staged(experiment):
-                yield from _stage_checks(config, name, told)
+            yield from (_stage_checks if is_staged(experiment) else _design_checks)(config, name)
         except UserError as error:
             yield str(error)
+
+
+def _contrast_checks(config: Config) -> Iterator[str]:
     for index, contrast in enumerate(config.contrasts):
         for kind in ("population", "experiment"):
             stated, known = getattr(contrast, kind), getattr(config, f"{kind}s")
@@ -686,19 +810,47 @@ def _experiment_checks(config: Config) -> Iterator[str]:
                 )
 
 
-def _stage_checks(config: Config, name: str, told: Mapping[str, Any]) -> Iterator[str]:
-    """What a tuning study needs: stages that can be, settings that a run can have, a surface."""
+def _design_checks(config: Config, name: str) -> Iterator[str]:
+    """What a designed experiment needs: a design that can be, settings that a run can have."""
+    from tunescape.design import read_noise, stated_design
+
+    told, where = experiment_spec(config, name), f"experiments.{name}"
+    _, factors, _, _ = stated_design(told, where)
+    read_noise(told.get("noise"), where=f"{where}.noise")
+    fixed = {**told["fixed"], **{key: told[key] for key in ("method", "keep")}}
+    shared = {"model": told["model"], "task": told["task"], **fixed}
+    start = {f.name: f.values[0] if f.categorical else f.setting(-1.0) for f in factors}
+    _check_settings(factors, shared, start, where)
+    yield from (
+        f"{where}.fixed: {factor.name} is a factor and fixed as well"
+        for factor in factors
+        if factor.name in fixed
+    )
+
+
+def _check_settings(
+    factors: Iterable[DesignFactor],
+    shared: Mapping[str, Any],
+    start: Mapping[str, Any],
+    where: str,
+) -> None:
+    """Refuse ends of factors that no run can have."""
     from tunescape.training.runspec import normalise
+
+    normalise(shared, f"{where}.fixed")
+    for factor in factors:
+        for value in factor.values if factor.categorical else (factor.low, factor.high):
+            setting = int(value) if factor.integer and not isinstance(value, str) else value
+            normalise({**shared, **start, factor.name: setting}, f"{where}.factors")
+
+
+def _stage_checks(config: Config, name: str) -> Iterator[str]:
+    """What a tuning study needs: stages that can be, settings that a run can have, a surface."""
     from tunescape.tuning.study import read_study
 
     where, experiment = f"experiments.{name}", config.experiments[name]
-    study = read_study(told, where)
-    for factor in study.factors:
-        ends = factor.values if factor.categorical else (factor.low, factor.high)
-        for value in ends:
-            setting = int(value) if factor.integer and not isinstance(value, str) else value
-            settings = {**study.baseline, factor.name: setting}
-            normalise({**study.shared, **settings}, f"{where}.factors")
+    study = read_study(experiment_spec(config, name), where)
+    _check_settings(study.factors, study.shared, study.baseline, where)
     if not any(search.options.get("prior") == "hub" for search in study.searches):
         if experiment.mined is not None:
             yield f"{where}.mined: no stage has `prior: hub`"
@@ -715,6 +867,19 @@ def _stage_checks(config: Config, name: str, told: Mapping[str, Any]) -> Iterato
             f"{key}: `regression` has no absolute view of {study.metric}, which the stages with "
             "`prior: hub` start from"
         )
+
+
+_CHECKS: tuple[tuple[Callable[[Config], Iterator[str]], tuple[str, ...]], ...] = (
+    (_term_checks, ("regression", "coverage")),
+    (_baseline_checks, ("populations", "baselines", "regression")),
+    (_discovery_checks, ("discovery",)),
+    (_goal_checks, ("goals", "regression")),
+    (_task_checks, ("tasks",)),
+    (_experiment_checks, ("experiments", "tasks", "populations", "regression")),
+    (_contrast_checks, ("contrasts", "populations", "experiments")),
+    (_repeat_checks, ("regression",)),
+)
+"""Checks of what sections say of each other, and the sections that each reads."""
 
 
 def missing_files(config: Config, root: Path) -> Iterator[str]:
@@ -773,12 +938,12 @@ def _explain(details: Mapping[str, Any]) -> str:
         return f"{key}: {said}" + (_nearest(str(found), options) or _listed(options))
     if kind == "literal_error":
         options = _quoted(context["expected"])
-        said = f"{key}: got {_show(found)}, expected {context['expected']}"
+        said = f"{key}: got {show(found)}, expected {context['expected']}"
         return said + _nearest(str(found), options)
     if kind == "value_error":
-        return f"{key}: got {_show(found)}; {context['error']}"
+        return f"{key}: got {show(found)}; {context['error']}"
     if kind in ("model_type", "dict_type"):
-        return f"{key}: got {_show(found)}, expected keys and values"
+        return f"{key}: got {show(found)}, expected keys and values"
     message = str(details["msg"])
     if kind == "too_short":
         message = f"expected at least {context['min_length']} entry"
@@ -786,12 +951,7 @@ def _explain(details: Mapping[str, Any]) -> str:
         message = f"expected at most {context['max_length']} entries"
     elif message.startswith("Input should be "):
         message = message.replace("Input should be ", "expected ").replace("a valid ", "a ")
-    return f"{key}: got {_show(found)}, {message}"
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"{key}: got {show(found)}, {message}"
 
 
 def _quoted(expected: str) -> list[str]:

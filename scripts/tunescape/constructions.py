@@ -13,12 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescape.errors import UserError
+from tunescape.errors import UserError, show
 
 Array = NDArray[np.float64]
 
 _CONFERENCE_PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31)
 _MAX_EXCHANGES = 1000
+ALPHAS = ("faced", "rotatable")
+"""Where the axial points of a central composite design lie."""
 
 
 def full_factorial(levels: Sequence[int]) -> NDArray[np.int64]:
@@ -47,8 +49,8 @@ def central_composite(k: int, alpha: str = "faced") -> tuple[Array, int]:
     import pyDOE3
 
     _need(k, 2, "central_composite")
-    if alpha not in ("faced", "rotatable"):
-        raise UserError(f"got {alpha!r}", where="design.alpha", expected="faced or rotatable")
+    if alpha not in ALPHAS:
+        raise UserError(f"got {show(alpha)}", where="design.alpha", expected="faced or rotatable")
     face = "faced" if alpha == "faced" else "inscribed"
     rows = np.asarray(pyDOE3.ccdesign(k, center=(0, 1), alpha="rotatable", face=face), dtype=float)
     return rows[np.any(rows != 0, axis=1)], 2**k

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tunescape import constructions
 from tunescape import factors as factors_module
 from tunescape.digests import digest, file_digest
-from tunescape.errors import UserError
+from tunescape.errors import UserError, show
 from tunescape.factors import DesignFactor, Value, finite, is_whole, read_factors, unknown
 from tunescape.tables import read_json, write_json, write_table
 
@@ -55,7 +55,17 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "plackett_burman": ("center", "foldover"),
     "definitive_screening": ("center",),
 }
+WHOLE_OPTIONS: dict[str, tuple[int, int]] = {
+    "levels": (2, 1000),
+    "center": (0, 5000),
+    "points": (1, 5000),
+    "degree": (1, 2),
+    "starts": (1, 1000),
+}
+"""Options that are whole numbers (the points of a list are not): least and most."""
+
 CENTRE_RUNS = {"box_behnken": 3, "central_composite": 3, "definitive_screening": 1}
+NOISE_KEYS = ("sd", "accuracy", "n_eval")
 CENTRE_SEED_STEP = 100_000
 """Copy c of the centre point runs with seed + c * this, so that it is a run of its own."""
 
@@ -156,11 +166,7 @@ def make_design(
             points, too many points.
     """
     options = dict(options or {})
-    if kind not in KINDS:
-        raise unknown(f"kind '{kind}'", str(kind), KINDS, f"{where}.kind")
-    for key in options:
-        if key not in OPTIONS[kind]:
-            raise unknown(f"option '{key}' of {kind}", str(key), OPTIONS[kind], where)
+    check_options(kind, options, where)
     factors = tuple(sorted(factors, key=lambda factor: factor.name))
     names = [factor.name for factor in factors if factor.categorical]
     if names and kind not in CATEGORICAL_KINDS:
@@ -169,7 +175,7 @@ def make_design(
             where=where,
             expected=f"one of {', '.join(CATEGORICAL_KINDS)}",
         )
-    copies = _whole_option(options, "center", CENTRE_RUNS.get(kind, 0), 0, where)
+    copies = _whole_option(options, "center", CENTRE_RUNS.get(kind, 0), where)
     if copies and names:
         raise UserError(f"{', '.join(names)} has no centre", where=f"{where}.center", expected="0")
     points = _POINTS[kind](factors, options, seed, where)
@@ -181,13 +187,38 @@ _Point = tuple[str, dict[str, float], dict[str, Value]]
 """What a point is (corner, ...), coded values of some factors, exact settings of the others."""
 
 
-def _whole_option(
-    options: Mapping[str, Any], key: str, default: int | None, least: int, where: str
-) -> int:
+def check_options(kind: Any, options: Mapping[str, Any], where: str) -> None:
+    """Refuse a kind of design that is not known, and options that it cannot have.
+
+    Raises:
+        UserError: naming the option and what it may be.
+    """
+    if kind not in KINDS:
+        raise unknown(f"kind '{kind}'", str(kind), KINDS, f"{where}.kind")
+    for key, value in options.items():
+        if key not in OPTIONS[kind]:
+            raise unknown(f"option '{key}' of {kind}", str(key), OPTIONS[kind], where)
+        expected = None
+        if kind == "list" and not isinstance(value, (list, tuple)):
+            expected = "a list of points"
+        elif key in WHOLE_OPTIONS and kind != "list":
+            _whole_option(options, key, None, where)
+        elif key == "foldover" and not isinstance(value, bool):
+            expected = "true or false"
+        elif key == "baseline" and not isinstance(value, Mapping | None):
+            expected = "factors and their values"
+        elif key == "alpha" and value not in constructions.ALPHAS:
+            expected = " or ".join(constructions.ALPHAS)
+        if expected:
+            raise UserError(f"got {show(value)}", where=f"{where}.{key}", expected=expected)
+
+
+def _whole_option(options: Mapping[str, Any], key: str, default: int | None, where: str) -> int:
     value = options.get(key, default)
-    if not is_whole(value) or value < least:
-        expected = f"a whole number of at least {least}"
-        raise UserError(f"got {value!r}", where=f"{where}.{key}", expected=expected)
+    least, most = WHOLE_OPTIONS[key]
+    if not is_whole(value) or not least <= value <= most:
+        expected = f"a whole number from {least} to {most}"
+        raise UserError(f"got {show(value)}", where=f"{where}.{key}", expected=expected)
     return int(value)
 
 
@@ -231,7 +262,7 @@ def _grid(
 def _factorial(
     factors: Sequence[DesignFactor], options: Mapping[str, Any], _seed: int, where: str
 ) -> list[_Point]:
-    count = _whole_option(options, "levels", 2, 2, where)
+    count = _whole_option(options, "levels", 2, where)
     return [("factorial", {}, row) for row in _grid(factors, count, MAX_RUNS, where)]
 
 
@@ -261,7 +292,7 @@ def _checked_setting(factor: DesignFactor, value: Any, where: str) -> Value:
     if factor.categorical:
         if value not in factor.values:
             expected = f"one of {', '.join(map(str, factor.values))}"
-            raise UserError(f"got {value!r}", where=where, expected=expected)
+            raise UserError(f"got {show(value)}", where=where, expected=expected)
         return str(value)
     number = finite(value, where)
     if not factor.low <= number <= factor.high:
@@ -306,22 +337,15 @@ def _definitive_screening(
 def _latin_hypercube(
     factors: Sequence[DesignFactor], options: Mapping[str, Any], seed: int, where: str
 ) -> list[_Point]:
-    points = _point_count(options, where)
+    points = _whole_option(options, "points", None, where)
     return _spread(factors, constructions.latin_hypercube(len(factors), points, seed))
 
 
 def _sobol(
     factors: Sequence[DesignFactor], options: Mapping[str, Any], seed: int, where: str
 ) -> list[_Point]:
-    points = _point_count(options, where)
+    points = _whole_option(options, "points", None, where)
     return _spread(factors, constructions.sobol(len(factors), points, seed))
-
-
-def _point_count(options: Mapping[str, Any], where: str) -> int:
-    points = _whole_option(options, "points", None, 1, where)
-    if points > MAX_RUNS:
-        raise UserError(f"got {points}", where=f"{where}.points", expected=f"at most {MAX_RUNS}")
-    return points
 
 
 def _spread(factors: Sequence[DesignFactor], rows: Array) -> list[_Point]:
@@ -346,16 +370,16 @@ def _d_optimal(
 ) -> list[_Point]:
     from tunescape import surface
 
-    degree = _whole_option(options, "degree", 2, 1, where)
-    levels = _whole_option(options, "levels", 3, 2, where)
-    starts = _whole_option(options, "starts", 10, 1, where)
+    degree = _whole_option(options, "degree", 2, where)
+    levels = _whole_option(options, "levels", 3, where)
+    starts = _whole_option(options, "starts", 10, where)
     grid = _grid(factors, levels, MAX_CANDIDATES, where)
     names = [factor.name for factor in factors]
     terms = surface.polynomial_terms(names, degree)
     values = {name: [float(row[name]) for row in grid] for name in names}
     matrix = surface.design_matrix(values, [factor.coding for factor in factors], terms)
     if "points" in options:
-        points = _whole_option(options, "points", None, 1, where)
+        points = _whole_option(options, "points", None, where)
     else:
         points = min(len(grid), len(terms) + 5)
     return [("point", {}, grid[i]) for i in constructions.d_optimal(matrix, points, seed, starts)]
@@ -366,12 +390,12 @@ def _listed(
 ) -> list[_Point]:
     given = options.get("points")
     if not isinstance(given, (list, tuple)) or not given:
-        raise UserError(f"got {given!r}", where=f"{where}.points", expected="a list of points")
+        raise UserError(f"got {show(given)}", where=f"{where}.points", expected="a list of points")
     rows: list[dict[str, Value]] = []
     for index, point in enumerate(given):
         place = f"{where}.points[{index}]"
         if not isinstance(point, Mapping):
-            raise UserError(f"got {point!r}", where=place, expected="factors and their values")
+            raise UserError(f"got {show(point)}", where=place, expected="factors and their values")
         names = [factor.name for factor in factors]
         for name in point:
             if name not in names:
@@ -408,7 +432,7 @@ def infer_factors(points: Any, where: str = "design.points") -> dict[str, Any]:
     for index, point in enumerate(points if isinstance(points, (list, tuple)) else ()):
         if not isinstance(point, Mapping):
             expected = "factors and their values"
-            raise UserError(f"got {point!r}", where=f"{where}[{index}]", expected=expected)
+            raise UserError(f"got {show(point)}", where=f"{where}[{index}]", expected=expected)
         for name, value in point.items():
             found.setdefault(str(name), []).append(value)
     return {
@@ -479,7 +503,7 @@ def expand(
     """
     if not seeds or not all(is_whole(seed) and 0 <= seed < 2**32 for seed in seeds):
         expected = "whole numbers from 0 to 4294967295"
-        raise UserError(f"got {list(seeds)!r}", where=where, expected=expected)
+        raise UserError(f"got {show(list(seeds))}", where=where, expected=expected)
     if len(set(seeds)) < len(seeds):
         raise UserError("a seed is given twice", where=where, expected="distinct seeds")
     names = [factor.name for factor in design.factors]
@@ -515,6 +539,24 @@ def read_design(
     experiment: Mapping[str, Any], where: str, cache: str | Path | None = None
 ) -> Design:
     """The design of an experiment (see `plan_runs`)."""
+    kind, factors, options, seed = stated_design(experiment, where)
+
+    def make() -> Design:
+        return make_design(kind, factors, options, seed, f"{where}.design")
+
+    if cache is None:
+        return make()
+    return _remembered(make, factors, [kind, options, seed], Path(cache))
+
+
+def stated_design(
+    experiment: Mapping[str, Any], where: str
+) -> tuple[str, tuple[DesignFactor, ...], dict[str, Any], int]:
+    """Kind, factors, options and seed of an experiment's design, checked; no point is made.
+
+    Raises:
+        UserError: for an unknown key, kind or option, or factors that cannot be.
+    """
     for key in experiment:
         if key not in EXPERIMENT_KEYS:
             raise unknown(f"key '{key}'", str(key), EXPERIMENT_KEYS, where)
@@ -524,12 +566,12 @@ def read_design(
         raise UserError(
             "missing", where=f"{where}.design.kind", expected=f"one of {', '.join(KINDS)}"
         )
+    check_options(kind, options, f"{where}.design")
     raw = experiment.get("factors")
     if not raw and kind == "list":
         raw = infer_factors(options.get("points"), f"{where}.design.points")
-        varied = set(raw)
         given = options.get("points") or []
-        constant = {k: v for point in given for k, v in point.items() if k not in varied}
+        constant = {key for point in given for key in point if key not in raw}
         if constant:
             raise UserError(
                 f"{', '.join(sorted(constant))} never varies",
@@ -538,14 +580,10 @@ def read_design(
             )
     factors = read_factors(raw or {}, f"{where}.factors")
     if not is_whole(seed) or seed < 0:
-        raise UserError(f"got {seed!r}", where=f"{where}.design.seed", expected="a whole number")
-
-    def make() -> Design:
-        return make_design(str(kind), factors, options, seed, f"{where}.design")
-
-    if cache is None:
-        return make()
-    return _remembered(make, factors, [kind, options, seed], Path(cache))
+        raise UserError(
+            f"got {show(seed)}", where=f"{where}.design.seed", expected="a whole number"
+        )
+    return str(kind), factors, options, seed
 
 
 def _remembered(
@@ -642,23 +680,33 @@ class Noise:
     source: str
 
 
-def read_noise(raw: Mapping[str, Any] | None, n_eval: int | None = None) -> Noise:
+def read_noise(
+    raw: Mapping[str, Any] | None, n_eval: int | None = None, where: str = "noise"
+) -> Noise:
     """Assumed noise: ``sd``, or the binomial error of ``accuracy`` (0.85) on ``n_eval`` rows.
 
     Args:
         raw: ``{sd}`` or ``{accuracy, n_eval}``.
         n_eval: evaluation rows where `raw` states none.
+        where: dotted key for messages.
     """
     stated = dict(raw or {})
+    for key in stated:
+        if key not in NOISE_KEYS:
+            raise unknown(f"key '{key}'", str(key), NOISE_KEYS, where)
     if "sd" in stated:
-        sd = finite(stated["sd"], "noise.sd")
+        sd = finite(stated["sd"], f"{where}.sd")
         if sd <= 0:
-            raise UserError(f"got {sd:g}", where="noise.sd", expected="a number above 0")
+            raise UserError(f"got {sd:g}", where=f"{where}.sd", expected="a number above 0")
         return Noise(sd, "stated")
-    share = finite(stated.get("accuracy", 0.85), "noise.accuracy")
-    rows = finite(stated.get("n_eval", n_eval or 1000), "noise.n_eval")
+    share = finite(stated.get("accuracy", 0.85), f"{where}.accuracy")
+    rows = finite(stated.get("n_eval", n_eval or 1000), f"{where}.n_eval")
     if not 0 < share < 1 or rows < 1:
-        raise UserError(f"accuracy {share:g}, n_eval {rows:g}", where="noise", expected="0 < a < 1")
+        raise UserError(
+            f"accuracy {share:g}, n_eval {rows:g}",
+            where=where,
+            expected="an accuracy between 0 and 1 and at least 1 row",
+        )
     said = (
         f"binomial error of an accuracy of {share:g} on {rows:.0f} evaluation rows, the least "
         "there can be: seeds add theirs"

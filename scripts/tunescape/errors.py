@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 
 class UserError(Exception):
     """A failure that the user can act on, shown as one message and never as a traceback.
@@ -28,3 +30,23 @@ class UserError(Exception):
         if fix:
             message += f". {fix[:1].upper()}{fix[1:]}"
         super().__init__(message)
+
+
+SHOWN = 60
+"""Longest text of a value in a message."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 2 * SHOWN
+
+
+def show(value: object) -> str:
+    """A value as a message shows it: at most 60 printable characters, whatever it is.
+
+    A text of megabytes, a number of many digits or a deep nest costs no more than a short one.
+    """
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python writes out no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tunescape.errors import UserError
+from tunescape.errors import UserError, show
 
 if TYPE_CHECKING:
     from tunescape import surface
@@ -141,7 +142,7 @@ def read_factors(
 def _read_factor(name: str, raw: Any, where: str) -> DesignFactor:
     described = {"values": raw} if isinstance(raw, (list, tuple)) else raw
     if not isinstance(described, Mapping):
-        raise UserError(f"got {raw!r}", where=where, expected="a mapping with low and high")
+        raise UserError(f"got {show(raw)}", where=where, expected="a mapping with low and high")
     keys = ("low", "high", "scale", "levels", "values", "integer", "baseline")
     for key in described:
         if key not in keys:
@@ -150,16 +151,20 @@ def _read_factor(name: str, raw: Any, where: str) -> DesignFactor:
     if isinstance(levels, (list, tuple)):
         values, levels = levels, None
     baseline = described.get("baseline")
+    if values is not None and not isinstance(values, (list, tuple)):
+        raise UserError(f"got {show(values)}", where=f"{where}.values", expected="a list of values")
     if values is not None and any(isinstance(value, str) for value in values):
         return _read_categorical(name, values, baseline, where)
     if name in CATEGORICAL_FACTORS:
         raise UserError("no values", where=where, expected="a list of names (values: [...])")
-    if levels is not None and (not is_whole(levels) or levels < 2):
-        raise UserError(f"got {levels!r}", where=f"{where}.levels", expected="at least 2 levels")
+    if levels is not None and (not is_whole(levels) or not 2 <= levels <= 1000):
+        raise UserError(f"got {show(levels)}", where=f"{where}.levels", expected="2 to 1000 levels")
     scale = described.get("scale", "linear")
     if scale not in ("linear", "log"):
-        raise UserError(f"got {scale!r}", where=f"{where}.scale", expected="linear or log")
-    integer = bool(described.get("integer", name in INTEGER_FACTORS))
+        raise UserError(f"got {show(scale)}", where=f"{where}.scale", expected="linear or log")
+    integer = described.get("integer", name in INTEGER_FACTORS)
+    if not isinstance(integer, bool):
+        raise UserError(f"got {show(integer)}", where=f"{where}.integer", expected="true or false")
     exact = sorted({finite(value, f"{where}.values") for value in values or ()})
     for key in ("low", "high"):
         if key not in described and not exact:
@@ -198,10 +203,10 @@ def _read_factor(name: str, raw: Any, where: str) -> DesignFactor:
 
 def _read_categorical(name: str, values: Any, baseline: Any, where: str) -> DesignFactor:
     if not all(isinstance(value, str) for value in values) or len(set(values)) < 2:
-        raise UserError(f"got {values!r}", where=f"{where}.values", expected="two or more names")
+        raise UserError(f"got {show(values)}", where=f"{where}.values", expected="two or more names")
     if baseline is not None and baseline not in values:
         raise UserError(
-            f"got {baseline!r}", where=f"{where}.baseline", expected="one of the values"
+            f"got {show(baseline)}", where=f"{where}.baseline", expected="one of the values"
         )
     nan = float("nan")
     return DesignFactor(
@@ -211,9 +216,13 @@ def _read_categorical(name: str, values: Any, baseline: Any, where: str) -> Desi
 
 def finite(value: Any, where: str) -> float:
     """A finite number, or a UserError that names the place."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-        raise UserError(f"got {value!r}", where=where, expected="a finite number")
-    return float(value)
+    number = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # a whole number that no float can hold
+            number = float(value)
+    if not math.isfinite(number):
+        raise UserError(f"got {show(value)}", where=where, expected="a finite number")
+    return number
 
 
 def is_whole(value: Any) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunescape.errors import UserError
+from tunescape.errors import UserError, show
 from tunescape.tables import write_json
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def validate_raw(record: object, where: str) -> None:
     if _plainly_valid(record):
         return
     if not isinstance(record, dict):
-        raise UserError(f"holds {_show(record)}", where=where, expected="a raw record (an object)")
+        raise UserError(f"holds {show(record)}", where=where, expected="a raw record (an object)")
     for key in RAW_SCHEMA["required"]:
         if key not in record:
             raise UserError("missing", where=f"{where}: {key}", expected=_wanted(key))
@@ -262,7 +262,7 @@ def validate_raw(record: object, where: str) -> None:
             raise UserError("unknown key", where=f"{where}: {key}", expected=f"one of {known}")
         if not _fits(value, rule):
             raise UserError(
-                f"holds {_show(value)}",
+                f"holds {show(value)}",
                 where=f"{where}: {key}",
                 expected=_wanted(key),
                 fix="delete the file and run again, or make the snapshot anew",
@@ -342,11 +342,6 @@ def _wanted(key: str) -> str:
     if "enum" in rule:
         return " or ".join(rule["enum"])
     return " or ".join(option["type"] for option in rule.get("anyOf", [rule]))
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def validate_features(frame: pd.DataFrame, where: str) -> None:

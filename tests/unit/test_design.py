@@ -225,7 +225,7 @@ def test_noise_is_stated_or_binomial() -> None:
         ({}, "factorial", {}, "no factors"),
         (None, "box_benken", {}, "Did you mean 'box_behnken'"),
         (None, "sobol", {}, "design.points: got None"),
-        (None, "sobol", {"points": 0}, "at least 1"),
+        (None, "sobol", {"points": 0}, "from 1 to 5000"),
         (None, "box_behnken", {"centre": 3}, "Did you mean 'center'"),
         (None, "d_optimal", {"points": 5}, "from 10 (terms of the model)"),
         (None, "factorial", {"levels": 30}, "27000 combinations"),

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescape.digests import digest, file_digest
-from tunescape.errors import UserError
+from tunescape.errors import UserError, show
 
 SCHEMA = 1
 SCHEDULES = ("linear", "cosine", "constant", "wsd")
@@ -160,7 +160,7 @@ def normalise(raw: Mapping[str, Any], where: str = "spec") -> dict[str, Any]:
     """
     _refuse_unknown(raw, ("schema", "model", "task", *HYPERPARAMETERS), where)
     if raw.get("schema", SCHEMA) != SCHEMA:
-        raise UserError(f"unknown schema {raw['schema']!r}", where=where, expected=str(SCHEMA))
+        raise UserError(f"unknown schema {show(raw['schema'])}", where=where, expected=str(SCHEMA))
     spec: dict[str, Any] = {"schema": SCHEMA}
     spec["model"] = _normalise_model(raw.get("model"), f"{where}.model")
     spec["task"] = _normalise_task(raw.get("task"), f"{where}.task")
@@ -174,7 +174,7 @@ def _convert(field: Field, value: Any, where: str) -> Any:
     try:
         return field.convert(value)
     except (ValueError, TypeError, OverflowError):
-        raise UserError(f"got {value!r}", where=where, expected=field.expected) from None
+        raise UserError(f"got {show(value)}", where=where, expected=field.expected) from None
 
 
 def _refuse_unknown(raw: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -215,7 +215,7 @@ def _normalise_model(raw: Any, where: str) -> dict[str, Any]:
         raw = {"source": raw}
     if not isinstance(raw, Mapping):
         raise UserError(
-            f"got {raw!r}",
+            f"got {show(raw)}",
             where=where,
             expected="a Hub id, a local folder, package:NAME, or a mapping with 'source'",
         )
@@ -229,13 +229,13 @@ def _text_or_none(value: Any, where: str, required: bool = False) -> str | None:
     if value is None and not required:
         return None
     if not isinstance(value, str) or not value:
-        raise UserError(f"got {value!r}", where=where, expected="a text")
+        raise UserError(f"got {show(value)}", where=where, expected="a text")
     return value
 
 
 def _normalise_task(raw: Any, where: str) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
-        raise UserError(f"got {raw!r}", where=where, expected="a mapping with 'dataset' or 'files'")
+        raise UserError(f"got {show(raw)}", where=where, expected="a mapping with 'dataset' or 'files'")
     raw = dict(raw)
     if "path" in raw:
         raw["files"] = raw.pop("path")
@@ -247,7 +247,7 @@ def _normalise_task(raw: Any, where: str) -> dict[str, Any]:
         task[key] = _text_or_none(task[key], f"{where}.{key}", required=True)
     text = [task["text"]] if isinstance(task["text"], str) else list(task["text"] or [])
     if len(text) not in (1, 2) or not all(isinstance(name, str) and name for name in text):
-        raise UserError(f"got {task['text']!r}", where=f"{where}.text", expected="1 or 2 columns")
+        raise UserError(f"got {show(task['text'])}", where=f"{where}.text", expected="1 or 2 columns")
     task["text"] = text
     if (task["dataset"] is None) == (task["files"] is None):
         raise UserError("exactly one of 'dataset' and 'files' is needed", where=where)
@@ -285,11 +285,11 @@ def _normalise_files(raw: Any, where: str) -> dict[str, list[str]] | None:
     for split, names in splits.items():
         paths = [names] if isinstance(names, str) else names
         if not isinstance(paths, (list, tuple)) or not paths:
-            raise UserError(f"got {names!r}", where=f"{where}.files.{split}", expected="file names")
+            raise UserError(f"got {show(names)}", where=f"{where}.files.{split}", expected="file names")
         for path in paths:
             if not isinstance(path, str) or Path(path).suffix not in FILE_SUFFIXES:
                 raise UserError(
-                    f"got {path!r}",
+                    f"got {show(path)}",
                     where=f"{where}.files.{split}",
                     expected=f"a file that ends in {', '.join(FILE_SUFFIXES)}",
                 )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunescape.design import CENTRE_SEED_STEP, make_design
-from tunescape.errors import UserError
+from tunescape.errors import UserError, show
 from tunescape.factors import DesignFactor, Value, read_factors
 
 Arm = Literal["only", "warm", "cold"]
@@ -243,7 +243,7 @@ def read_study(spec: Mapping[str, Any], where: str | None = None) -> TuningStudy
     factors = read_factors(spec.get("factors") or {}, f"{place}.factors")
     seeds = tuple(spec.get("seeds") or (42,))
     if len(set(seeds)) < len(seeds) or not all(isinstance(s, int) and s >= 0 for s in seeds):
-        raise UserError(f"got {list(seeds)!r}", where=f"{place}.seeds", expected="distinct seeds")
+        raise UserError(f"got {show(list(seeds))}", where=f"{place}.seeds", expected="distinct seeds")
     fixed = dict(spec.get("fixed") or {})
     fixed |= {
         key: spec[key] for key in ("method", "train_size", "keep") if spec.get(key) is not None
@@ -281,7 +281,7 @@ def _searches(study: TuningStudy, raw: Any, where: str) -> list[Search]:
     for index, stage in enumerate(raw):
         place = f"{where}[{index}]"
         if not isinstance(stage, Mapping) or len(stage) != 1:
-            raise UserError(f"got {stage!r}", where=place, expected="one stage, e.g. {grid: {}}")
+            raise UserError(f"got {show(stage)}", where=place, expected="one stage, e.g. {grid: {}}")
         ((kind, given),) = stage.items()
         if kind not in OPTIONS:
             raise _unknown("stage", str(kind), list(OPTIONS), place)
@@ -328,7 +328,7 @@ def _options(
     for key in ("keep", "replicates", "trials", "parallel", "repeats"):
         value = options.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"got {value!r}", where=f"{where}.{key}", expected="at least 1")
+            raise UserError(f"got {show(value)}", where=f"{where}.{key}", expected="at least 1")
     choices: dict[str, Sequence[Any]] = {
         "design": tuple(SCREEN_DESIGNS),
         "sampler": SAMPLERS,
@@ -340,7 +340,7 @@ def _options(
     for key, allowed in choices.items():
         if key in options and options[key] not in allowed:
             raise UserError(
-                f"got {options[key]!r}",
+                f"got {show(options[key])}",
                 where=f"{where}.{key}",
                 expected=f"one of {', '.join(map(str, allowed))}",
             )
@@ -356,7 +356,7 @@ def _options(
                 raise _unknown("factor", str(name), names, f"{where}.{key}")
     for key, (accepts, expected) in _ACCEPTED.items():
         if key in options and options[key] != OPTIONS[kind][key] and not accepts(options[key]):
-            raise UserError(f"got {options[key]!r}", where=f"{where}.{key}", expected=expected)
+            raise UserError(f"got {show(options[key])}", where=f"{where}.{key}", expected=expected)
     if kind == "screen" and options["design"] == "ofat" and options["test"] == "permutation":
         raise UserError(
             "one factor at a time has nothing to permute: runs at the baseline and runs off it "
@@ -373,9 +373,10 @@ def _options(
             if key not in PRUNING:
                 raise _unknown("option of pruning", str(key), list(PRUNING), f"{where}.pruning")
         options["pruning"] = {**PRUNING, **dict(pruning)}
-        if options["pruning"]["reduction"] < 2 or options["pruning"]["min_epochs"] <= 0:
-            expected = "reduction of at least 2, min_epochs above 0"
-            raise UserError(f"got {dict(pruning)!r}", where=f"{where}.pruning", expected=expected)
+        reduction, least = (options["pruning"][key] for key in ("reduction", "min_epochs"))
+        if not (_is_whole(reduction, 2) and _is_number(least) and least > 0):
+            expected = "a whole reduction of at least 2, min_epochs above 0"
+            raise UserError(f"got {show(dict(pruning))}", where=f"{where}.pruning", expected=expected)
     return options
 
 
@@ -416,7 +417,7 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "alpha": (_is_share, "a number between 0 and 1"),
     "power": (_is_share, "a number between 0 and 1"),
     "shrink": (_is_share, "a number between 0 and 1"),
-    "weight": (lambda v: v == 1 or _is_share(v), "a number above 0, at most 1"),
+    "weight": (lambda v: _is_number(v) and 0 < v <= 1, "a number above 0, at most 1"),
     "startup": (lambda v: _is_whole(v, 1), "a whole number of at least 1"),
     "initial": (lambda v: _is_whole(v, 1), "a whole number of at least 1"),
     "seed": (lambda v: _is_whole(v, 0), "a whole number of at least 0"),
