@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "workflow"))
 
 from harness import copy_project, count_rules, jobs_of, snakemake  # noqa: E402
-from tunescape.config import read_config  # noqa: E402
+from tunescape.plain import read_yaml  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +118,7 @@ def write_texts(project: Path) -> dict[str, dict[str, object]]:
 
 def reduce_studies(project: Path) -> None:
     """Make config.yaml of the two published tunings, with a tiny encoder, few rows and stages."""
-    mrpc, imdb = (read_config(project / f"studies/{name}.yaml") for name in ("mrpc", "imdb_lora"))
+    mrpc, imdb = (read_yaml(project / f"studies/{name}.yaml") for name in ("mrpc", "imdb_lora"))
     write_tiny_encoder(project / "tiny")
     tuning, lora = mrpc["experiments"]["mrpc-tuning"], imdb["experiments"]["imdb-lora"]
     tuning["factors"] |= {

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import math
-import re
-import unicodedata
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,19 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tunescape.errors import UserError, show
+from tunescape.errors import UserError, refuse, show
 from tunescape.hub import is_hub_id
+from tunescape.plain import EXPONENT, WHOLE_LIMIT, settle
 
 if TYPE_CHECKING:
     from tunescape.factors import DesignFactor
 
-EXPONENT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
-FILE_LIMIT = 2**20
-"""Most bytes of a configuration file; the next four bound what it may hold."""
-TEXT_LIMIT = 2000
-DEPTH_LIMIT = 20
-VALUE_LIMIT = 100_000
-WHOLE_LIMIT = 2**63
 SCHEMA_PATH = Path("schemas/config.schema.json")
 DOCS_PATH = Path("docs/config.md")
 
@@ -523,107 +515,11 @@ def load_config(data: Mapping[str, Any], source: str = "config.yaml") -> Config:
         broken = {str(entry["loc"][0]) for entry in details}
         rest = {key: value for key, value in stated.items() if key not in broken}
         problems += _cross_checks(Config.model_validate(rest), broken)
-        raise _refuse(problems, source) from None
+        raise refuse(problems, source) from None
     problems = list(_cross_checks(config))
     if problems:
-        raise _refuse(problems, source)
+        raise refuse(problems, source)
     return config
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises:
-        UserError: when it is not there, not YAML, repeats a key, or is not a mapping of plain
-            data (see :func:`settle`).
-    """
-    where = str(path)
-    try:
-        with Path(path).open("rb") as handle:
-            text = handle.read(FILE_LIMIT + 1).decode("utf-8")
-        if len(text) > FILE_LIMIT:
-            raise UserError(f"larger than {FILE_LIMIT} bytes", where=where, expected="a few pages")
-        data = yaml.load(text, Loader=_UniqueKeyLoader)
-    except FileNotFoundError:
-        raise UserError("no such file", where=where) from None
-    except OSError as error:
-        raise UserError(f"not readable ({error.strerror})", where=where) from None
-    except UnicodeDecodeError:
-        raise UserError("not UTF-8 text", where=where) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        problem = error.problem or error.context
-        raise UserError(f"not valid YAML ({problem})", where=f"{where}{line}") from None
-    except RecursionError:
-        raise UserError("nested too deeply", where=where) from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
-        # YAML's own types (dates, numbers) raise what their constructors raise.
-        raise UserError(f"not valid YAML ({show(str(error))})", where=where) from None
-    return {} if data is None else settle(data, where)
-
-
-def settle(data: object, source: str) -> dict[str, Any]:
-    """A configuration as plain data of bounded size: what everything after it relies on.
-
-    Keys are texts; values are texts, truth values, finite numbers, lists and mappings; dates
-    become texts. Aliases count each time that they are used.
-
-    Raises:
-        UserError: with every place that holds anything else, nests deeper than 20 levels, or a
-            text of more than 2,000 characters.
-    """
-    if not isinstance(data, Mapping):
-        raise UserError(f"holds {show(data)}", where=source, expected="keys and values")
-    problems: list[str] = []
-    left = VALUE_LIMIT
-
-    def plain(value: object, place: tuple[str, ...]) -> Any:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise UserError(f"holds more than {VALUE_LIMIT} values", where=source)
-        if isinstance(value, (Mapping, list, tuple)):
-            if len(place) > DEPTH_LIMIT:
-                raise UserError(
-                    "nested too deeply",
-                    where=f"{source}: {'.'.join(place[:4])}",
-                    expected=f"at most {DEPTH_LIMIT} levels",
-                )
-            if not isinstance(value, Mapping):
-                return [plain(item, (*place, str(i))) for i, item in enumerate(value)]
-            return {name(key, place): plain(value[key], (*place, str(key)[:60])) for key in value}
-        if isinstance(value, datetime.date):
-            return value.isoformat()
-        if problem := _unfit(value):
-            problems.append(f"{'.'.join(place)}: got {show(value)}, {problem}")
-        return value
-
-    def name(key: object, place: tuple[str, ...]) -> str:
-        if not isinstance(key, str) or _unfit(key):
-            at = ".".join(place) or "(top level)"
-            hint = "; YAML takes on, off, yes and no for truth values" if key in (True, False) else ""
-            problems.append(f"{at}: got the key {show(key)}, expected a short text{hint}")
-        return str(key)[:60] if not isinstance(key, int) else show(key)
-
-    settled: dict[str, Any] = plain(data, ())
-    if problems:
-        raise _refuse(problems, source)
-    return settled
-
-
-def _unfit(value: object) -> str | None:
-    """What is expected instead of a single value that no configuration can hold."""
-    if isinstance(value, str):
-        if len(value) > TEXT_LIMIT:
-            return f"expected at most {TEXT_LIMIT} characters"
-        odd = any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n" for c in value)
-        return "expected a text without control characters" if odd else None
-    if isinstance(value, float):
-        return None if math.isfinite(value) else "expected a finite number"
-    if isinstance(value, int):
-        return None if abs(value) < WHOLE_LIMIT else "expected a number below 2^63"
-    return None if value is None else "expected text, a number, true or false, a list or a mapping"
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -655,33 +551,6 @@ def override(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
         return float(value) if text else value
 
     return merge(base, number(settle(over, "--config"), base))
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice and reads ``1e-5`` as a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                key = repr(key)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-# YAML 1.1 takes `1e-5` for a string; editors and people take it for a number.
-_UniqueKeyLoader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
-
-
-def _refuse(problems: Sequence[str], source: str) -> UserError:
-    return UserError("\n".join(f"{source}: {problem}" for problem in problems))
 
 
 def _cross_checks(config: Config, broken: Collection[str] = ()) -> Iterator[str]:
@@ -885,15 +754,57 @@ _CHECKS: tuple[tuple[Callable[[Config], Iterator[str]], tuple[str, ...]], ...] =
 def missing_files(config: Config, root: Path) -> Iterator[str]:
     """A line for each local input that is neither in the working folder nor in ``root``."""
     named: list[tuple[str, str]] = []
-    if config.populations and config.hub.source != "hub":
-        named.append(("hub.path", config.hub.path))
+    if config.populations and config.hub.source != "hub" and not _found(config.hub.path, root):
+        yield f"hub.path: no such file '{config.hub.path}'"
     for name in sorted({experiment.task for experiment in config.experiments.values()}):
         for split, paths in (config.tasks[name].files or {}).items():
             listed = [paths] if isinstance(paths, str) else paths
             named += [(f"tasks.{name}.files.{split}", path) for path in listed]
     for key, path in named:
-        if not Path(path).exists() and not (root / path).exists():
+        found = _found(path, root)
+        if found is None or not found.is_file():
             yield f"{key}: no such file '{path}'"
+
+
+def _found(path: str, root: Path) -> Path | None:
+    """Where a stated path lies: in the working folder or in ``root``."""
+    # os.path, for a path object raises for a name that is too long.
+    return next((p for p in (Path(path), root / path) if os.path.exists(p)), None)  # noqa: PTH110
+
+
+def short_data(config: Config, root: Path) -> Iterator[str]:
+    """A line for each experiment that asks for more training rows than its local files hold."""
+    from tunescape.training.packing import most_rows
+
+    for name, experiment in config.experiments.items():
+        task = config.tasks[experiment.task]
+        wanted = _train_sizes(experiment)
+        if not wanted or not task.files or task.holdout is not None:
+            continue
+        paths = task.files[task.train_split]
+        listed = [paths] if isinstance(paths, str) else paths
+        rows = most_rows([path if Path(path).is_file() else root / path for path in listed])
+        key, most = max(wanted.items(), key=lambda item: item[1])
+        if rows is not None and most > rows:
+            yield (
+                f"experiments.{name}.{key}: got {most:g}, but the training data of "
+                f"'{experiment.task}' have at most {rows} rows"
+            )
+
+
+def _train_sizes(experiment: Experiment) -> dict[str, float]:
+    """Every number of training rows that an experiment states, by key."""
+    from tunescape.factors import read_factors
+
+    stated = {
+        "train_size": experiment.train_size,
+        "fixed.train_size": experiment.fixed.get("train_size"),
+    }
+    varied = experiment.factors.get("train_size")
+    if varied is not None:
+        (factor,) = read_factors({"train_size": varied})
+        stated["factors.train_size"] = int(factor.high)
+    return {key: value for key, value in stated.items() if value is not None}
 
 
 def experiment_spec(config: Config, name: str) -> dict[str, Any]:

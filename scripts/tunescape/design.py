@@ -552,7 +552,7 @@ def read_design(
 def stated_design(
     experiment: Mapping[str, Any], where: str
 ) -> tuple[str, tuple[DesignFactor, ...], dict[str, Any], int]:
-    """Kind, factors, options and seed of an experiment's design, checked; no point is made.
+    """Kind, factors, options and seed of an experiment's design, checked at little cost.
 
     Raises:
         UserError: for an unknown key, kind or option, or factors that cannot be.
@@ -583,6 +583,8 @@ def stated_design(
         raise UserError(
             f"got {show(seed)}", where=f"{where}.design.seed", expected="a whole number"
         )
+    if kind in ("ofat", "list"):  # settings are stated, and looking at them costs nothing
+        make_design(kind, factors, options, seed, f"{where}.design")
     return str(kind), factors, options, seed
 
 
@@ -694,11 +696,9 @@ def read_noise(
     for key in stated:
         if key not in NOISE_KEYS:
             raise unknown(f"key '{key}'", str(key), NOISE_KEYS, where)
-    if "sd" in stated:
-        sd = finite(stated["sd"], f"{where}.sd")
-        if sd <= 0:
-            raise UserError(f"got {sd:g}", where=f"{where}.sd", expected="a number above 0")
-        return Noise(sd, "stated")
+    sd = finite(stated.get("sd", 1.0), f"{where}.sd")
+    if sd <= 0:
+        raise UserError(f"got {sd:g}", where=f"{where}.sd", expected="a number above 0")
     share = finite(stated.get("accuracy", 0.85), f"{where}.accuracy")
     rows = finite(stated.get("n_eval", n_eval or 1000), f"{where}.n_eval")
     if not 0 < share < 1 or rows < 1:
@@ -707,6 +707,8 @@ def read_noise(
             where=where,
             expected="an accuracy between 0 and 1 and at least 1 row",
         )
+    if "sd" in stated:
+        return Noise(sd, "stated")
     said = (
         f"binomial error of an accuracy of {share:g} on {rows:.0f} evaluation rows, the least "
         "there can be: seeds add theirs"

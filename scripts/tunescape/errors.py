@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -30,6 +31,16 @@ class UserError(Exception):
         if fix:
             message += f". {fix[:1].upper()}{fix[1:]}"
         super().__init__(message)
+
+
+def refuse(problems: Iterable[str], source: str) -> UserError:
+    """One error for all problems of a file, one line each, whatever texts they quote."""
+    lines = [f"{source}: {problem}" for problem in problems]
+    return UserError("\n".join("".join(map(_visible, line)) for line in lines))
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 SHOWN = 60

@@ -203,7 +203,9 @@ def _read_factor(name: str, raw: Any, where: str) -> DesignFactor:
 
 def _read_categorical(name: str, values: Any, baseline: Any, where: str) -> DesignFactor:
     if not all(isinstance(value, str) for value in values) or len(set(values)) < 2:
-        raise UserError(f"got {show(values)}", where=f"{where}.values", expected="two or more names")
+        raise UserError(
+            f"got {show(values)}", where=f"{where}.values", expected="two or more names"
+        )
     if baseline is not None and baseline not in values:
         raise UserError(
             f"got {show(baseline)}", where=f"{where}.baseline", expected="one of the values"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +29,8 @@ from tunescape.tables import read_json, read_row_groups, read_table, write_table
 if TYPE_CHECKING:
     import pandas as pd
 
+logger = logging.getLogger(__name__)
+
 PAPER_FACTORS: tuple[str, ...] = ("learning_rate", "train_batch_size", "num_epochs")
 PAPER_METRICS: tuple[str, ...] = ("accuracy", "f1", "loss")
 
@@ -42,6 +46,12 @@ CHOICE_COLUMNS: dict[str, str] = {
     "chosen": "bool",
     "reason": "str",
 }
+
+NONE_DESCENDS = "no model descends from "
+"""Beginning of the reason of a flow's rows that name base models without any child."""
+
+MATCHED_COLUMNS = ("id", "base_model", "base_chain", "model_type")
+"""What says from which base models a model descends."""
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -73,8 +83,8 @@ def matches_base(features: pd.DataFrame, patterns: Sequence[str]) -> pd.Series:
         return any(glob.match(name) or glob.match(name_of(name)) for glob in globs)
 
     chosen = []
-    columns = ("id", "base_model", "base_chain", "model_type")
-    for own, base, chain, kind in zip(*(_texts(features[c]) for c in columns), strict=True):
+    cells = [_texts(features[name]) for name in MATCHED_COLUMNS]
+    for own, base, chain, kind in zip(*cells, strict=True):
         chosen.append(
             base in exact
             or (chain != "" and any(map(any_glob, chain.split(SEPARATOR))))
@@ -142,9 +152,14 @@ def write_sample(
         out_sample: the population's models (``schemas.FEATURE_COLUMNS``), unusable numbers blank.
         out_flow: CSV of ``schemas.FLOW_COLUMNS``.
         spec: as :func:`select_population` takes it, with ``factors`` and ``metrics``.
+
+    Raises:
+        UserError: when no model descends from any of the base models; one of several without a
+            child is a row of the flow and a warning in the log.
     """
     _check_spec(spec, [*spec["factors"], *spec["metrics"]])
     flow = _Flow(str(spec["name"]))
+    _note_childless(features_path, spec, flow)
     least = float(spec.get("min_confidence", 0.0))
     unsure = read_unsure(provenance_path, least) if least > 0 else None
     sample, blanked = _sample(read_row_groups(features_path), spec, unsure, flow)
@@ -227,6 +242,27 @@ def _stated(
     for metric in metrics:
         flow.branch(f"metric {metric}", _missing_reason(frame, metric, blanked))
     return frame
+
+
+def _note_childless(features_path: str | Path, population: Mapping[str, Any], flow: _Flow) -> None:
+    """Note base models from which no model descends; where that is all of them, refuse."""
+    named = list(dict.fromkeys(population["base_model"]))
+    left, known, rows = set(named), set[str](), 0
+    for chunk in read_row_groups(features_path, MATCHED_COLUMNS):
+        left -= {base for base in left if matches_base(chunk, [base]).any()}
+        known.update(chunk["base_model"].dropna())
+        rows += len(chunk)
+    if len(left) == len(named):
+        near = difflib.get_close_matches(named[0], sorted({*known, *map(name_of, known)}), n=1)
+        raise UserError(
+            f"{NONE_DESCENDS}{' or '.join(named)}",
+            where=f"populations.{population['name']}.base_model",
+            expected=f"a base model of the {rows} models that were read",
+            fix=f"did you mean '{near[0]}'?" if near else "see base_model in features.parquet",
+        )
+    for base in filter(left.__contains__, named):
+        logger.warning("%s: %s%s", population["name"], NONE_DESCENDS, base)
+        flow.rows.append((flow.population, "base model", f"{NONE_DESCENDS}{base}", rows, rows, 0))
 
 
 def account_models(

@@ -32,6 +32,9 @@ from tunescape.tables import atomic, read_sealed, write_bytes, write_json, write
 LINE_LIMIT = 32 * 2**20
 """Longest line of a JSON Lines dump in bytes; a longer one is counted as unreadable."""
 
+CARD_LIMIT = 4 * 2**20
+"""Longest card in characters; of a longer one its size is known and no text."""
+
 SPILL_LIMIT = 16 * 2**20
 """Characters kept in memory while a dump is split, before they go to the buckets' files."""
 
@@ -348,6 +351,9 @@ def card_record(model_id: object, info: Mapping[str, Any], card: object) -> dict
     if not model_id.isprintable():
         raise ValueError("model id with control characters")
     config = info.get("config")
+    status = "ok" if isinstance(card, str) and card.strip() else "no card"
+    if isinstance(card, str) and len(card) > CARD_LIMIT:
+        card, status = None, "card too large"
     return {
         "schema": RAW_SCHEMA_VERSION,
         "id": model_id,
@@ -363,7 +369,7 @@ def card_record(model_id: object, info: Mapping[str, Any], card: object) -> dict
         "facts": None,
         "source": "cards",
         "fetched_at": None,
-        "status": "ok" if isinstance(card, str) and card.strip() else "no card",
+        "status": status,
     }
 
 
@@ -460,6 +466,7 @@ def _record_of_row(row: Mapping[str, Any], report: SourceReport) -> dict[str, An
 def _cells(column: Any) -> list[Any]:
     """Values of an Arrow column; text is decoded leniently, for dumps hold broken bytes."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -468,6 +475,8 @@ def _cells(column: Any) -> list[Any]:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         large = pa.types.is_large_string(kind)
         column = column.cast(pa.large_binary() if large else pa.binary())
+        # What is cut is too large for a card however many bytes a character has.
+        column = pc.binary_slice(column, 0, 4 * CARD_LIMIT + 4)
     elif pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         column = column.cast(pa.list_(pa.binary()))
     elif pa.types.is_timestamp(kind):

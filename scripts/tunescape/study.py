@@ -8,6 +8,7 @@ configuration, the wildcards and the locks alone.
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
@@ -23,12 +24,13 @@ from tunescape.config import (
     merge,
     missing_files,
     override,
-    read_config,
+    short_data,
 )
 from tunescape.digests import code_digest, digest, environment_digest
-from tunescape.errors import UserError
+from tunescape.errors import UserError, refuse
 from tunescape.factors import read_factors
 from tunescape.hub import bucket_names, name_of
+from tunescape.plain import read_yaml
 from tunescape.sources import dump_files
 
 if TYPE_CHECKING:
@@ -57,12 +59,12 @@ def load_study(
     """
     data: dict[str, Any] = {}
     for file in files or [root / CONFIG_FILE]:
-        data = merge(data, read_config(file))
+        data = merge(data, read_yaml(file))
     source = ", ".join(map(str, files)) or CONFIG_FILE
     config = load_config(override(data, overrides or {}), source)
-    missing = [f"{source}: {problem}" for problem in missing_files(config, root)]
-    if missing:
-        raise UserError("\n".join(missing))
+    problems = list(missing_files(config, root)) or list(short_data(config, root))
+    if problems:
+        raise refuse(problems, source)
     return Study(root, config)
 
 
@@ -353,7 +355,7 @@ class Study:
     def pinned(self) -> list[str]:
         """The pinned list of models, where there is one."""
         path = self.config.hub.models
-        return [path] if Path(path).exists() else []
+        return [path] if os.path.exists(path) else []  # noqa: PTH110 (a name may be too long)
 
     @property
     def base_models(self) -> list[str]:

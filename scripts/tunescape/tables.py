@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+# A spreadsheet takes a text for a formula that begins so (also with its full-width forms).
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_QUOTED = re.compile("'" + _FORMULA.pattern)
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?inf")
 
 
 @contextmanager
@@ -102,6 +109,9 @@ def write_table(
 ) -> None:
     """Write a table atomically with deterministic bytes.
 
+    In CSV and TSV a text that a spreadsheet would take for a formula gets an apostrophe in front,
+    which :func:`read_table` takes away. Numbers stay as they are.
+
     Args:
         frame: the rows; the index is not written.
         path: ``.csv``, ``.tsv`` or ``.parquet``.
@@ -122,13 +132,60 @@ def write_table(
         if target.suffix == ".parquet":
             frame.to_parquet(temporary, index=False, compression="zstd")
         elif target.suffix in SEPARATORS:
-            frame.to_csv(temporary, index=False, sep=SEPARATORS[target.suffix], lineterminator="\n")
+            shown = _each_text(frame, guarded)
+            shown.to_csv(
+                temporary,
+                index=False,
+                sep=SEPARATORS[target.suffix],
+                lineterminator="\n",
+                quoting=csv.QUOTE_NONNUMERIC if _has_return(shown) else csv.QUOTE_MINIMAL,
+            )
         else:
             raise UserError(
                 f"cannot write a table as '{target.suffix}'",
                 where=str(target),
                 expected=".csv, .tsv or .parquet",
             )
+
+
+def guarded(text: str) -> str:
+    """A text as a spreadsheet can show it: what could be a formula gets an apostrophe in front."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def unguarded(text: str) -> str:
+    """What :func:`guarded` was given."""
+    return text[1:] if _QUOTED.match(text) else text
+
+
+def _each_text(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The frame with every text of its columns changed; what is no text stays."""
+    import pandas as pd
+
+    changed = {}
+    for name, cells in _text_columns(frame):
+        new = [change(cell) if isinstance(cell, str) else cell for cell in cells]
+        if new != cells:
+            changed[name] = pd.Series(new, index=frame.index, dtype=frame[name].dtype)
+    return frame.assign(**changed) if changed else frame
+
+
+def _has_return(frame: pd.DataFrame) -> bool:
+    """Whether a text holds a carriage return, which readers take for the end of a row."""
+    return any(
+        isinstance(cell, str) and "\r" in cell
+        for _, cells in _text_columns(frame)
+        for cell in cells
+    )
+
+
+def _text_columns(frame: pd.DataFrame) -> Iterator[tuple[str, list[Any]]]:
+    """Name and cells of each column that can hold texts."""
+    import pandas as pd
+
+    for name in frame.columns:
+        if pd.api.types.is_string_dtype(frame[name].dtype) or frame[name].dtype == object:
+            yield name, frame[name].tolist()
 
 
 def conform(frame: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.DataFrame:
@@ -187,7 +244,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
     with _told(source):
         if source.suffix == ".parquet":
             return pd.read_parquet(source)
-        return pd.read_csv(source, sep=SEPARATORS[source.suffix], float_precision="round_trip")
+        # A missing value is an empty cell; "NA", "nan" and "null" are names that somebody has.
+        table = pd.read_csv(
+            source,
+            sep=SEPARATORS[source.suffix],
+            float_precision="round_trip",
+            keep_default_na=False,
+            na_values=[""],
+        )
+        return _each_text(table, unguarded)
 
 
 @contextmanager

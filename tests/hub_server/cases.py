@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "unit"), str(ROOT / 
 
 from hub_cards import SST2, card  # noqa: E402
 
+from hub_server.leaks import leaks, spellings  # noqa: E402
 from hub_server.server import LARGE, Fault, HubServer, Model  # noqa: E402
 
 SERVER = HubServer(page=5)
@@ -431,27 +432,15 @@ def case_token(folder: Path) -> dict[str, Any]:
         SERVER.token = None
         del os.environ["HF_TOKEN"]
     said = "".join(str(part) for part in (before, rechecked, signed, refused, failed))
-    leaks = [
-        str(path)
-        for path in folder.rglob("*")
-        if path.is_file() and TOKEN.encode() in _unpacked(path)
-    ]
     return {
         "asked_for": asked_for,
         "hosts": sorted(hosts),
         "refused": refused["error"],
         "failed": failed["error"],
-        "said": TOKEN in said,
-        "leaks": leaks,
+        "said": any(word in said.encode() for word in spellings(TOKEN)),
+        "leaks": leaks(folder, TOKEN),
         "plan": signed["said"].splitlines()[0],
     }
-
-
-def _unpacked(path: Path) -> bytes:
-    import gzip
-
-    data = path.read_bytes()
-    return data + (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else b"")
 
 
 def case_rate(folder: Path) -> dict[str, Any]:

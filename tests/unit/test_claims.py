@@ -165,7 +165,7 @@ def test_claims_with_a_refit_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("a: [", "not readable as YAML"),
+        ("a: [", "not valid YAML"),
         ("studies: {}\nclaims: [{id: a}]", "claims.0"),
         (
             "studies: {}\nclaims: [{id: a, study: s, where: w, statement: s, kind: rows, n: 3}]",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tunescape import config as cfg
 from tunescape.errors import UserError
+from tunescape.plain import read_yaml
 
 
 def problems(data: dict) -> list[str]:
@@ -18,7 +19,7 @@ def problems(data: dict) -> list[str]:
 
 
 def test_shipped_file_states_every_default(root: Path) -> None:
-    data = cfg.read_config(root / "config.yaml")
+    data = read_yaml(root / "config.yaml")
     assert cfg.load_config(data) == cfg.Config()
     assert set(data) == set(cfg.Config.model_fields)
     for name, section in data.items():
@@ -49,7 +50,7 @@ def test_shipped_files_fit_the_json_schema(root: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((root / cfg.SCHEMA_PATH).read_text())
     for path in [root / "config.yaml", *sorted((root / "studies").glob("*.yaml"))]:
-        errors = jsonschema.Draft202012Validator(schema).iter_errors(cfg.read_config(path))
+        errors = jsonschema.Draft202012Validator(schema).iter_errors(read_yaml(path))
         assert [error.message for error in errors] == [], path
 
 
@@ -135,7 +136,7 @@ def test_unreadable_files_are_one_message(text: str, says: str, tmp_path: Path) 
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
-        cfg.read_config(path)
+        read_yaml(path)
     assert says in str(caught.value)
 
 

@@ -14,8 +14,11 @@ from tunescape.tables import read_table
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "unit")]
 
 from hub_cards import SST2, card  # noqa: E402
+from hub_server.leaks import leaks, spellings  # noqa: E402
 from hub_server.server import Fault, HubServer, Model  # noqa: E402
 
+# In parts, for the copy of the project holds this file.
+TOKEN = "/".join(("hf_planted", "Token+That~Must=NotLeak"))
 BASE = f"distilbert/{SST2}"
 SMALL = """
 hub: {requests_per_second: 500, buckets: 1}
@@ -55,7 +58,8 @@ def test_the_published_study_mines_the_live_hub(
     server = HubServer(models(40), page=25)
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    server.token = TOKEN
     study = ("--configfile", "studies/paper.yaml", "small.yaml")
     try:
         found = snakemake(project, "discover", *study)
@@ -66,6 +70,7 @@ def test_the_published_study_mines_the_live_hub(
         assert outcome.returncode == 0, outcome.output[-3000:]
         assert server.injected.total() > 0
         assert {seen["step"] for seen in server.log} == {"resolve", "file"}
+        assert all(seen["signed_in"] for seen in server.log)
         again = snakemake(project, "discover", "--dry-run", *study)
         assert set(again.rules) - {"discover"} == {"discover_models"}
     finally:
@@ -85,3 +90,49 @@ def test_the_published_study_mines_the_live_hub(
     assert own["term"].tolist() == sorted(terms) and (own["models"] == 40).all()
     changes = read_table(project / "results/hub/changes.csv")
     assert (changes["change"] == "new").all() and len(changes) == 40
+    assert leaks(project, TOKEN) == []
+    said = (found.output + outcome.output + again.output).encode()
+    assert not [word for word in spellings(TOKEN) if word in said]
+
+
+def test_a_token_that_is_refused_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token lies in a file; the Hub does not take it, and the run fails with a message."""
+    project = copy_project(tmp_path / "study")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "token").write_text(TOKEN)
+    server = HubServer(models(3), page=25)
+    server.token = "hf_another"
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    study = ("--configfile", "studies/paper.yaml", str(tmp_path / "small.yaml"))
+    try:
+        refused = snakemake(project, "discover", *study)
+        assert server.log and all(seen["signed_in"] for seen in server.log)
+    finally:
+        server.close()
+    assert refused.returncode == 1
+    assert "the Hub does not accept the access token" in refused.output
+    assert "Traceback" not in refused.output
+    assert leaks(project, TOKEN) == []
+    assert not [word for word in spellings(TOKEN) if word in refused.output.encode()]
+
+
+def test_the_search_for_a_token_finds_it(tmp_path: Path) -> None:
+    import base64
+    import gzip
+    from urllib.parse import quote
+
+    import pandas as pd
+
+    (tmp_path / "a.log").write_text(f"Authorization: Bearer {TOKEN}")
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(TOKEN.encode()))
+    (tmp_path / "c.html").write_text(quote(TOKEN, safe=""))
+    (tmp_path / "d").write_bytes(base64.b64encode(f"ab{TOKEN}cd".encode()))
+    (tmp_path / "e").write_bytes(base64.urlsafe_b64encode(f"a{TOKEN}".encode()))
+    pd.DataFrame({"text": ["x", TOKEN]}).to_parquet(tmp_path / "f.parquet")
+    (tmp_path / "g").write_text("hf_another")
+    assert leaks(tmp_path, TOKEN) == ["a.log", "b.json.gz", "c.html", "d", "e", "f.parquet"]

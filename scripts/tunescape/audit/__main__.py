@@ -6,15 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tunescape.audit.findings import SEVERITIES, Finding, Severity, finding_table
 from tunescape.audit.study import Audit, examine, read_spec
 from tunescape.audit.table import read_tables
 from tunescape.errors import UserError
+from tunescape.plain import read_yaml
 from tunescape.tables import write_json, write_table
 
 _EPILOG = """columns of TABLE.csv: term, coef, std_err and some of t, p, ci_low, ci_high (or
@@ -67,12 +65,7 @@ def _assignments(text: str, option: str) -> dict[str, float]:
 def _specification(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     if options.spec:
-        try:
-            spec = yaml.safe_load(Path(options.spec).read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"not readable as YAML ({error})", where=options.spec) from None
-        if not isinstance(spec, dict):
-            raise UserError("not a mapping", where=options.spec, expected="key: value lines")
+        spec = read_yaml(options.spec)
     for key in ("level", "alpha"):
         if getattr(options, key) is not None:
             spec[key] = getattr(options, key)

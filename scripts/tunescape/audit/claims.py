@@ -17,16 +17,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunescape.audit import granularity, multiplicity
 from tunescape.audit.arithmetic import possible_n, span
-from tunescape.audit.findings import safe_table
+from tunescape.audit.findings import text_table
 from tunescape.audit.printed import Printed, parse_printed
 from tunescape.audit.study import Audit, examine, read_spec
 from tunescape.audit.table import PublishedTable, Row, read_tables
 from tunescape.errors import UserError
+from tunescape.plain import read_yaml
 from tunescape.tables import read_table, write_table
 
 COLUMNS = (
@@ -150,12 +150,7 @@ def read_claims(path: str | Path) -> ClaimFile:
         UserError: no such file, not YAML, a claim of another form, a repeated id, an unknown study.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        read = ClaimFile.model_validate(content)
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError("no such file", where=str(path)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"not readable as YAML ({error})", where=str(path)) from None
+        read = ClaimFile.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -584,6 +579,6 @@ def audit_claims(
             others = names[claim.study, claim.label.lower()] - {claim.means}
             row["label_also_names"] = ", ".join(sorted(others))
         rows.append(row)
-    table = safe_table(rows, COLUMNS)
+    table = text_table(rows, COLUMNS)
     write_table(table, out_csv)
     return table

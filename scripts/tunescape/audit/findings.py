@@ -1,4 +1,4 @@
-"""Findings: one row each, safe to open in a spreadsheet."""
+"""Findings: one row each."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from tunescape.audit.printed import parse_printed
-from tunescape.errors import UserError
-
 Severity = Literal["info", "note", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("info", "note", "warning", "error")
 COLUMNS = ("id", "table", "term", "check", "severity", "printed", "recomputed", "why")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True)
@@ -39,18 +35,6 @@ class Finding:
         return "/".join(part for part in (self.table, self.term, self.check) if part)
 
 
-def defuse(text: str) -> str:
-    """Text that a spreadsheet shows and does not run; plain numbers stay as they are."""
-    if not text.startswith(_FORMULA):
-        return text
-    try:
-        if not parse_printed(text).missing:
-            return text
-    except UserError:
-        pass
-    return "'" + text
-
-
 def finding_table(findings: Iterable[Finding]) -> pd.DataFrame:
     """Rows with the columns of `COLUMNS`; ids made unique by a counter where they repeat."""
     rows = [{"id": finding.id, **asdict(finding)} for finding in findings]
@@ -60,12 +44,12 @@ def finding_table(findings: Iterable[Finding]) -> pd.DataFrame:
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > 1:
             row["id"] = f"{name}#{seen[name]}"
-    return safe_table(rows, COLUMNS)
+    return text_table(rows, COLUMNS)
 
 
-def safe_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """A table of text cells, each defused."""
-    cells = {name: [defuse(str(row.get(name, ""))) for row in rows] for name in columns}
+def text_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A table of text cells."""
+    cells = {name: [str(row.get(name, "")) for row in rows] for name in columns}
     return pd.DataFrame(cells, columns=list(columns), dtype="str")
 
 

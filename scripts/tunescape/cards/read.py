@@ -76,7 +76,7 @@ from tunescape.cards.vocab import (
     schedule_family,
 )
 
-MAX_CARD = 4_000_000
+MAX_CARD = 1_000_000
 """Characters of a card that are read; the rest is left out and recorded."""
 MAX_LINE = 20_000
 MAX_STATEMENTS = 400

@@ -46,7 +46,7 @@ def draw_specifications(
     """
     table, counted = read_table(curve), read_table(summary)
     dpi = int(spec.get("dpi", 160))
-    tested = table[np.isfinite(table["p"])]
+    tested = table[np.isfinite(table["p"].astype(float))]  # an empty table has no types
     if tested.empty:
         total = table["specification"].nunique()
         style.save_sentence(f"none of {total:,} specifications tests a coefficient", outputs, dpi)

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,16 +27,13 @@ from tunescape.live.cache import Cache
 from tunescape.live.pins import Pin, read_pins, sample_pins
 from tunescape.live.plan import PAGE, Plan, Progress, announce, default_rate
 from tunescape.schemas import FLOW_COLUMNS
-from tunescape.sources import card_record, raw_line
+from tunescape.sources import CARD_LIMIT, card_record, raw_line
 from tunescape.tables import atomic, read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
     from tunescape.live.client import Answer, Policy, PoliteClient
-
-CARD_LIMIT = 4 * 2**20
-"""Largest card in bytes; a larger one is a status."""
 
 FILE_LIMIT = 1 * 2**20
 """Largest config.json or evaluation file in bytes; a larger one is left out with a note."""
@@ -441,8 +438,8 @@ def read_evaluations(name: str, body: bytes) -> list[dict[str, Any]] | None:
 
     try:
         found = yaml.safe_load(body.decode("utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return None  # YAML's own types (dates, numbers) raise what their constructors raise
     rows = []
     for item in found if isinstance(found, list) else [found]:
         if not isinstance(item, dict):
@@ -468,7 +465,10 @@ def read_evaluations(name: str, body: bytes) -> list[dict[str, Any]] | None:
 
 
 def _short(value: object) -> str | None:
-    return None if value is None else str(value)[:200]
+    """A single value as a text; a nest of aliases would become one without end."""
+    if isinstance(value, str):
+        return value[:200]
+    return str(value) if isinstance(value, (date, float, bool)) else None
 
 
 # --- all models ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tunescape.errors import UserError
 from tunescape.hub import is_hub_id
-from tunescape.tables import write_text
+from tunescape.tables import guarded, unguarded, write_text
 
 _SHA = re.compile(r"[0-9a-f]{40}")
 
@@ -49,7 +49,8 @@ def write_pins(pins: Iterable[Pin], path: str | Path) -> None:
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow([field.name for field in fields(Pin)])
     for pin in sorted(pins, key=lambda pin: pin.id):
-        writer.writerow(["" if value is None else value for value in asdict(pin).values()])
+        cells = ["" if value is None else str(value) for value in asdict(pin).values()]
+        writer.writerow(map(guarded, cells))
     write_text(text.getvalue(), path)
 
 
@@ -76,11 +77,14 @@ def read_pins(path: str | Path) -> list[Pin]:
             expected="tab-separated columns " + ", ".join(field.name for field in fields(Pin)),
         )
     pins: dict[str, Pin] = {}
-    for row in rows:
-        pin = _pin(row, f"{path}:{rows.line_num}")
-        if pin.id in pins:
-            raise UserError(f"model '{pin.id}' comes again", where=f"{path}:{rows.line_num}")
-        pins[pin.id] = pin
+    try:
+        for row in rows:
+            pin = _pin(row, f"{path}:{rows.line_num}")
+            if pin.id in pins:
+                raise UserError(f"model '{pin.id}' comes again", where=f"{path}:{rows.line_num}")
+            pins[pin.id] = pin
+    except csv.Error as error:
+        raise UserError(f"not readable ({error})", where=f"{path}:{rows.line_num}") from None
     if not pins:
         raise UserError("holds no model", where=str(path))
     return [pins[key] for key in sorted(pins)]
@@ -123,7 +127,9 @@ def _rank(seed: int, model_id: str) -> bytes:
 
 
 def _pin(row: Mapping[str, str | None], where: str) -> Pin:
-    cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+    cells = {
+        key: unguarded((value or "").strip()) for key, value in row.items() if isinstance(key, str)
+    }
     if not is_hub_id(cells["id"]):
         raise UserError(f"'{cells['id'][:100]}' is no model id", where=where)
     if not _SHA.fullmatch(cells["revision"]):
@@ -148,6 +154,6 @@ def _pin(row: Mapping[str, str | None], where: str) -> Pin:
 def _count(text: str, name: str, where: str) -> int | None:
     if not text:
         return None
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 18:
         raise UserError(f"{name} is '{text[:60]}'", where=where, expected="a whole number")
     return int(text)

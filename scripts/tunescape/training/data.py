@@ -383,7 +383,14 @@ def tokenised_task(
     data = load_task(task, root / "datasets")
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(model_folder), trust_remote_code=False)
+    except (ValueError, OSError, KeyError, ImportError, TypeError) as error:
+        raise UserError(
+            f"the tokenizer cannot be loaded ({type(error).__name__}: {error})",
+            where=str(model_folder),
+            expected="a tokenizer that transformers has, without code of its own",
+        ) from error
     train, evaluation = (
         tokenise(rows, tokenizer, spec["max_length"], data.label_names)
         for rows in (data.train, data.evaluation)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def identify(model: Mapping[str, Any]) -> dict[str, Any]:
             weights.
     """
     source, stated = model["source"], model["weights_sha256"]
-    if not _is_local(source) and not source.startswith(PACKAGE_PREFIX):
+    if not is_local(source) and not source.startswith(PACKAGE_PREFIX):
         return {"weights_sha256": stated, "files_digest": model["files_digest"]}
     folder = _package_folder(source) if source.startswith(PACKAGE_PREFIX) else Path(source)
     found = weights_sha256(folder)
@@ -78,7 +79,7 @@ def locate(model: Mapping[str, Any]) -> Path:
             safetensors, or does not have the stated weights.
     """
     source = model["source"]
-    if _is_local(source) or source.startswith(PACKAGE_PREFIX):
+    if is_local(source) or source.startswith(PACKAGE_PREFIX):
         identify(model)
         return _package_folder(source) if source.startswith(PACKAGE_PREFIX) else Path(source)
     import huggingface_hub
@@ -102,8 +103,10 @@ def locate(model: Mapping[str, Any]) -> Path:
     return Path(folder)
 
 
-def _is_local(source: str) -> bool:
-    return Path(source).is_dir() or source.startswith(("/", "./", "../", "~"))
+def is_local(source: str) -> bool:
+    """Whether a source is a folder on this machine, or could only be one."""
+    # os.path, for a path object raises for a name that is too long.
+    return os.path.isdir(source) or source.startswith(("/", "./", "../", "~"))  # noqa: PTH112
 
 
 def _package_folder(source: str) -> Path:
@@ -151,7 +154,23 @@ def weights_sha256(folder: Path) -> str:
             where=str(folder),
             fix="save the model with save_pretrained(); pickled weights are never loaded",
         )
+    _check_index(folder / WEIGHTS_INDEX, {shard.name for shard in shards})
     return digest([hash_file(shard) for shard in shards], 64)
+
+
+def _check_index(path: Path, shards: Collection[str]) -> None:
+    """Refuse an index that leads to anything but the shards beside it."""
+    from tunescape.tables import read_json
+
+    index = read_json(path)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not {*map(str, places.values())} <= {*shards}:
+        raise UserError(
+            "the index names other files than the shards beside it",
+            where=str(path),
+            expected="model-*.safetensors",
+            fix="save the model with save_pretrained(); pickled weights are never loaded",
+        )
 
 
 def _files_digest(folder: Path) -> str:
@@ -246,6 +265,10 @@ def load_classifier(
             output_loading_info=True,
         )
     except (ValueError, OSError, KeyError, ImportError) as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                "needs code of its own, which is never run", where=str(folder)
+            ) from error
         raise UserError(
             f"the model cannot be loaded as a text classifier ({type(error).__name__}: {error})",
             where=str(folder),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescape.digests import digest
+from tunescape.errors import UserError
 from tunescape.training.runspec import identity, run_id, step_counts
 
 # Per-core figures of a CPU of 2020 or later; only ratios matter for packing.
@@ -34,12 +35,11 @@ def encoder_parameters(model: Mapping[str, Any]) -> float:
         12 * layers * width^2 (for a feed-forward of four widths), or DistilBERT's number for a
         model that is not on this machine.
     """
-    from tunescape.errors import UserError
     from tunescape.training import models
 
     source = model["source"]
     try:
-        if source.startswith(models.PACKAGE_PREFIX) or Path(source).is_dir():
+        if source.startswith(models.PACKAGE_PREFIX) or models.is_local(source):
             config = models.read_config(models.locate(model))
         else:
             return DEFAULT_ENCODER_PARAMETERS
@@ -84,6 +84,27 @@ def _file_rows(path: str, size: int, _modified: int) -> int:
     if path.endswith(".parquet"):
         return max(1, size // 60)
     return max(1, Path(path).read_bytes().count(b"\n") - 1)
+
+
+def most_rows(paths: Sequence[str | Path]) -> int | None:
+    """Rows that data files hold at most (a text may have line ends), or None where one is parquet.
+
+    A read of the bytes: cheap enough for every look at the configuration.
+    """
+    total = 0
+    for path in map(Path, paths):
+        if path.suffix == ".parquet":
+            return None
+        try:
+            handle = path.open("rb")
+        except OSError as error:
+            raise UserError(f"not readable ({error.strerror})", where=str(path)) from None
+        with handle:
+            lines = [0, 0]
+            while part := handle.read(2**20):
+                lines = [lines[0] + part.count(b"\n"), lines[1] + part.count(b"\r")]
+        total += max(lines) + (path.suffix == ".jsonl")  # others have a line of names
+    return total
 
 
 def predict_seconds(

@@ -29,7 +29,7 @@ import numpy as np
 
 from tunescape.digests import digest, file_digest
 from tunescape.errors import UserError
-from tunescape.tables import atomic, write_json, write_text
+from tunescape.tables import atomic, write_json, write_table, write_text
 from tunescape.training import data, models, packing, runspec, schedules, trackers
 from tunescape.training.metrics import METRICS
 from tunescape.training.model_card import failure_card, model_card
@@ -700,15 +700,12 @@ def _write_outputs(
 
 
 def _write_predictions(task: data.TokenisedTask, evaluation: Evaluation, path: Path) -> None:
-    import csv
-    import io
+    import pandas as pd
 
-    names, text = task.label_names, io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("label", "prediction"))
-    pairs = zip(task.evaluation.labels, evaluation.predicted, strict=True)
-    rows.writerows((names[label], names[predicted]) for label, predicted in pairs)
-    write_text(text.getvalue(), path)
+    names = task.label_names
+    columns = {"label": task.evaluation.labels, "prediction": evaluation.predicted}
+    table = pd.DataFrame({key: [names[i] for i in found] for key, found in columns.items()})
+    write_table(table, path, {"label": "str", "prediction": "str"})
 
 
 def copy_outputs(folder: Path, out: Path) -> None:

@@ -235,7 +235,9 @@ def _text_or_none(value: Any, where: str, required: bool = False) -> str | None:
 
 def _normalise_task(raw: Any, where: str) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
-        raise UserError(f"got {show(raw)}", where=where, expected="a mapping with 'dataset' or 'files'")
+        raise UserError(
+            f"got {show(raw)}", where=where, expected="a mapping with 'dataset' or 'files'"
+        )
     raw = dict(raw)
     if "path" in raw:
         raw["files"] = raw.pop("path")
@@ -247,7 +249,9 @@ def _normalise_task(raw: Any, where: str) -> dict[str, Any]:
         task[key] = _text_or_none(task[key], f"{where}.{key}", required=True)
     text = [task["text"]] if isinstance(task["text"], str) else list(task["text"] or [])
     if len(text) not in (1, 2) or not all(isinstance(name, str) and name for name in text):
-        raise UserError(f"got {show(task['text'])}", where=f"{where}.text", expected="1 or 2 columns")
+        raise UserError(
+            f"got {show(task['text'])}", where=f"{where}.text", expected="1 or 2 columns"
+        )
     task["text"] = text
     if (task["dataset"] is None) == (task["files"] is None):
         raise UserError("exactly one of 'dataset' and 'files' is needed", where=where)
@@ -285,7 +289,9 @@ def _normalise_files(raw: Any, where: str) -> dict[str, list[str]] | None:
     for split, names in splits.items():
         paths = [names] if isinstance(names, str) else names
         if not isinstance(paths, (list, tuple)) or not paths:
-            raise UserError(f"got {show(names)}", where=f"{where}.files.{split}", expected="file names")
+            raise UserError(
+                f"got {show(names)}", where=f"{where}.files.{split}", expected="file names"
+            )
         for path in paths:
             if not isinstance(path, str) or Path(path).suffix not in FILE_SUFFIXES:
                 raise UserError(

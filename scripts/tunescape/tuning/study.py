@@ -243,7 +243,9 @@ def read_study(spec: Mapping[str, Any], where: str | None = None) -> TuningStudy
     factors = read_factors(spec.get("factors") or {}, f"{place}.factors")
     seeds = tuple(spec.get("seeds") or (42,))
     if len(set(seeds)) < len(seeds) or not all(isinstance(s, int) and s >= 0 for s in seeds):
-        raise UserError(f"got {show(list(seeds))}", where=f"{place}.seeds", expected="distinct seeds")
+        raise UserError(
+            f"got {show(list(seeds))}", where=f"{place}.seeds", expected="distinct seeds"
+        )
     fixed = dict(spec.get("fixed") or {})
     fixed |= {
         key: spec[key] for key in ("method", "train_size", "keep") if spec.get(key) is not None
@@ -281,7 +283,9 @@ def _searches(study: TuningStudy, raw: Any, where: str) -> list[Search]:
     for index, stage in enumerate(raw):
         place = f"{where}[{index}]"
         if not isinstance(stage, Mapping) or len(stage) != 1:
-            raise UserError(f"got {show(stage)}", where=place, expected="one stage, e.g. {grid: {}}")
+            raise UserError(
+                f"got {show(stage)}", where=place, expected="one stage, e.g. {grid: {}}"
+            )
         ((kind, given),) = stage.items()
         if kind not in OPTIONS:
             raise _unknown("stage", str(kind), list(OPTIONS), place)
@@ -376,7 +380,9 @@ def _options(
         reduction, least = (options["pruning"][key] for key in ("reduction", "min_epochs"))
         if not (_is_whole(reduction, 2) and _is_number(least) and least > 0):
             expected = "a whole reduction of at least 2, min_epochs above 0"
-            raise UserError(f"got {show(dict(pruning))}", where=f"{where}.pruning", expected=expected)
+            raise UserError(
+                f"got {show(dict(pruning))}", where=f"{where}.pruning", expected=expected
+            )
     return options
 
 
@@ -406,7 +412,7 @@ def _are_levels(value: Any) -> bool:
 def _are_ranges(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(v, Mapping)
-        and {"low", "high"} <= set(v)
+        and {"low", "high"} == set(v)
         and all(_is_number(v[end]) for end in ("low", "high"))
         and v["low"] < v["high"]
         for v in value.values()

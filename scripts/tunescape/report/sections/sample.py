@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunescape.figures.flow import flow_steps
 from tunescape.figures.style import wording
+from tunescape.populations import NONE_DESCENDS
 from tunescape.report.data import ReportData
 from tunescape.report.numbers import count
 from tunescape.report.section import Context, Section, population_plot
@@ -16,7 +17,8 @@ def build(data: ReportData) -> Context | None:
     source = data.flow[data.flow["population"] == "(source)"]
     populations = []
     for name in data.populations:
-        steps = flow_steps(data.flow[data.flow["population"] == name])
+        own = data.flow[data.flow["population"] == name]
+        steps = flow_steps(own)
         rows = [
             {
                 "step": wording(step.step),
@@ -36,6 +38,7 @@ def build(data: ReportData) -> Context | None:
             {
                 "name": name,
                 "left": left,
+                "childless": sorted(filter(_names_none, own["reason"].dropna())),
                 "rows": rows,
                 "plot": population_plot(data, name, "flow", alt),
             }
@@ -46,6 +49,10 @@ def build(data: ReportData) -> Context | None:
         if removed
     ]
     return {"populations": populations, "lost": lost}
+
+
+def _names_none(reason: str) -> bool:
+    return reason.startswith(NONE_DESCENDS)
 
 
 SECTION = Section("sample", "Sample flow", build)
