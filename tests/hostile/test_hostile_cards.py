@@ -141,8 +141,9 @@ def test_a_hostile_dump_becomes_buckets_and_tables(tmp_path: Path) -> None:
     assert report.records == report.models + sum(report.bad.values()) + report.duplicates
     assert set(report.bad) >= {"not JSON", "JSON nested too deeply", "card is not text"}
     for bucket in range(2):
-        harvest_bucket(study / f"{bucket}.jsonl", study / f"raw{bucket}")
-        statuses = parse_bucket(study / f"raw{bucket}", study / "p.parquet", study / "q.parquet")
+        raw, index = study / f"raw{bucket}", study / f"{bucket}.index"
+        harvest_bucket(study / f"{bucket}.jsonl", raw, index)
+        statuses = parse_bucket(raw, index, study / "p.parquet", study / "q.parquet")
         assert set(statuses) == {"ok"}
         table = read_table(study / "p.parquet")
         assert set(table["id"]) == {r["id"] for r in read_bucket(study / f"{bucket}.jsonl")}
@@ -163,8 +164,8 @@ home = Path({home!r})
 reports = {{}}
 for name in ("cards.jsonl", "cards.parquet"):
     report = split_source("cards", home / name, {{"0": home / "0.jsonl"}})
-    harvest_bucket(home / "0.jsonl", home / "raw")
-    reports[name] = [report.as_dict(), parse_bucket(home / "raw", home / "p.parquet", home / "q.parquet")]
+    harvest_bucket(home / "0.jsonl", home / "raw", home / "index")
+    reports[name] = [report.as_dict(), parse_bucket(home / "raw", home / "index", home / "p.parquet", home / "q.parquet")]
 print(json.dumps(reports))
 """
 
