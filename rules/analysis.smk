@@ -23,12 +23,13 @@ rule select_population:
         "results/benchmarks/select_population/{population}.tsv"
     wildcard_constraints:
         population=STUDY.pattern("populations"),
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("select_population"),
     message:
@@ -55,12 +56,13 @@ rule account_models:
         "results/logs/account_models.log",
     benchmark:
         "results/benchmarks/account_models.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("account_models"),
     message:
@@ -79,12 +81,13 @@ rule measure_coverage:
         "results/logs/measure_coverage/{population}.log",
     benchmark:
         "results/benchmarks/measure_coverage/{population}.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("measure_coverage"),
     message:
@@ -108,9 +111,10 @@ rule regress_metric:
     conda:
         "../envs/analysis.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("regress_metric"),
     message:
@@ -132,12 +136,13 @@ rule compare_published:
         "results/benchmarks/compare_published/{population}.tsv"
     wildcard_constraints:
         population=STUDY.pattern("populations"),
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("compare_published"),
     message:
@@ -159,12 +164,13 @@ rule adjust_family:
         "results/logs/adjust_family.log",
     benchmark:
         "results/benchmarks/adjust_family.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("adjust_family"),
     message:
@@ -189,12 +195,13 @@ rule record_drift:
         "results/logs/record_drift.log",
     benchmark:
         "results/benchmarks/record_drift.tsv"
+    localrule: True
     conda:
         "../envs/hub.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("record_drift"),
     message:
@@ -214,12 +221,13 @@ rule contrast_arms:
         "results/logs/contrast_arms/{population}/{experiment}/{metric}.log",
     benchmark:
         "results/benchmarks/contrast_arms/{population}/{experiment}/{metric}.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("contrast_arms"),
     message:

@@ -17,12 +17,13 @@ rule audit_tables:
         "results/logs/audit_tables.log",
     benchmark:
         "results/benchmarks/audit_tables.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("audit_tables"),
     message:
@@ -47,12 +48,13 @@ rule audit_claims:
         "results/logs/audit_claims.log",
     benchmark:
         "results/benchmarks/audit_claims.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("audit_claims"),
     message:

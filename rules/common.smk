@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from tunescape.cluster import mend
 from tunescape.errors import UserError
 from tunescape.jobs import prefer_library
 from tunescape.study import load_study
@@ -13,6 +14,8 @@ from tunescape.study import load_study
 prefer_library(ROOT / "scripts")
 
 try:
+    # So that a workflow does not wait for ever for a Slurm that is gone.
+    mend(sys.modules.get("snakemake_executor_plugin_slurm"))
     STUDY = load_study(ROOT, files=workflow.overwrite_configfiles, overrides=config)
 except UserError as error:
     sys.exit(str(error))
@@ -40,6 +43,15 @@ def spec(rule):
     def of(wildcards):
         environment = Path(workflow.get_rule(rule).conda_env).name
         return STUDY.spec(rule, environment, **wildcards)
+
+    return of
+
+
+def growing(amount):
+    """A function of wildcards and attempt: a request that each retry doubles."""
+
+    def of(wildcards, attempt):
+        return amount * 2 ** (attempt - 1)
 
     return of
 

@@ -23,12 +23,13 @@ checkpoint design_experiment:
     benchmark:
         "results/benchmarks/design_experiment/{experiment}.tsv"
     priority: 10
+    localrule: True
     conda:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=growing(1500),
+        runtime=growing(30),
     params:
         spec=spec("design_experiment"),
     message:
@@ -53,8 +54,8 @@ checkpoint finetune_pack:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=STUDY.config.training.gpus,
     params:
         spec=spec("finetune_pack"),
@@ -77,12 +78,13 @@ rule publish_run:
         "results/logs/publish_run/{run_id}.log",
     benchmark:
         "results/benchmarks/publish_run/{run_id}.tsv"
+    localrule: True
     conda:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         spec=spec("publish_run"),
     message:
@@ -108,12 +110,13 @@ rule collect_runs:
         "results/logs/collect_runs/{experiment}.log",
     benchmark:
         "results/benchmarks/collect_runs/{experiment}.tsv"
+    localrule: True
     conda:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("collect_runs"),
     message:

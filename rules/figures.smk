@@ -39,9 +39,10 @@ rule draw_population:
     conda:
         "../envs/figures.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("draw_population"),
     message:
@@ -104,9 +105,10 @@ rule draw_analysis:
     conda:
         "../envs/figures.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("draw_analysis"),
     message:
@@ -145,9 +147,10 @@ rule draw_experiment:
     conda:
         "../envs/figures.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("draw_experiment"),
     message:
@@ -175,9 +178,10 @@ rule draw_contrast:
     conda:
         "../envs/figures.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("draw_contrast"),
     message:
@@ -208,9 +212,10 @@ rule draw_specifications:
     conda:
         "../envs/figures.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("draw_specifications"),
     message:

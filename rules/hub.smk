@@ -21,12 +21,13 @@ rule discover_models:
         "results/logs/discover_models.log",
     benchmark:
         "results/benchmarks/discover_models.tsv"
+    localrule: True
     conda:
         "../envs/hub.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         spec=spec("discover_models"),
     message:
@@ -48,12 +49,13 @@ rule fetch_models:
         "results/logs/fetch_models.log",
     benchmark:
         "results/benchmarks/fetch_models.tsv"
+    localrule: True
     conda:
         "../envs/hub.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=720,
+        mem_mb=growing(2000),
+        runtime=growing(720),
     params:
         spec=spec("fetch_models"),
     message:
@@ -73,12 +75,13 @@ checkpoint split_source:
         "results/logs/split_source.log",
     benchmark:
         "results/benchmarks/split_source.tsv"
+    localrule: True
     conda:
         "../envs/hub.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=growing(1500),
+        runtime=growing(30),
     params:
         spec=spec("split_source"),
     message:
@@ -100,9 +103,10 @@ rule harvest_models:
     conda:
         "../envs/hub.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("harvest_models"),
     message:
@@ -126,8 +130,8 @@ rule parse_cards:
         "../envs/hub.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("parse_cards"),
     message:
@@ -152,8 +156,8 @@ rule build_features:
         "../envs/hub.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec("build_features"),
     message:

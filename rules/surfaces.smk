@@ -27,8 +27,8 @@ rule trace_specifications:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("trace_specifications"),
     message:
@@ -65,8 +65,8 @@ rule describe_surface:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("describe_surface"),
     message:
@@ -93,12 +93,13 @@ rule weigh_metrics:
         "results/logs/weigh_metrics/{population}/{view}.log",
     benchmark:
         "results/benchmarks/weigh_metrics/{population}/{view}.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("weigh_metrics"),
     message:
@@ -117,12 +118,13 @@ rule map_strategy:
         "results/logs/map_strategy/{population}.log",
     benchmark:
         "results/benchmarks/map_strategy/{population}.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("map_strategy"),
     message:
@@ -151,12 +153,13 @@ rule check_views:
         "results/logs/check_views.log",
     benchmark:
         "results/benchmarks/check_views.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("check_views"),
     message:

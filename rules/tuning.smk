@@ -22,12 +22,13 @@ rule propose_trials:
     benchmark:
         "results/benchmarks/propose_trials/{tuning}/{search}/{round}.tsv"
     priority: 10
+    localrule: True
     conda:
         "../envs/tuning.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=growing(1500),
+        runtime=growing(30),
     params:
         spec=spec("propose_trials"),
     message:
@@ -51,8 +52,8 @@ rule train_trials:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=STUDY.config.training.gpus,
     params:
         spec=spec("train_trials"),
@@ -73,12 +74,13 @@ rule publish_trials:
     benchmark:
         "results/benchmarks/publish_trials/{tuning}/{search}/{round}.tsv"
     priority: 10
+    localrule: True
     conda:
         "../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=growing(500),
+        runtime=growing(30),
     params:
         spec=spec("publish_trials"),
     message:
@@ -100,12 +102,13 @@ rule rank_factors:
     wildcard_constraints:
         search=r"screen\d*",
     priority: 10
+    localrule: True
     conda:
         "../envs/tuning.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("rank_factors"),
     message:
@@ -125,12 +128,13 @@ rule export_search:
         "results/logs/export_search/{tuning}/{search}.log",
     benchmark:
         "results/benchmarks/export_search/{tuning}/{search}.tsv"
+    localrule: True
     conda:
         "../envs/tuning.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("export_search"),
     message:
@@ -153,12 +157,13 @@ rule summarise_study:
         "results/logs/summarise_study/{tuning}.log",
     benchmark:
         "results/benchmarks/summarise_study/{tuning}.tsv"
+    localrule: True
     conda:
         "../envs/tuning.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("summarise_study"),
     message:
@@ -205,9 +210,10 @@ rule draw_tuning:
     conda:
         "../envs/figures.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("draw_tuning"),
     message:
@@ -235,9 +241,10 @@ rule draw_screening:
     conda:
         "../envs/figures.yaml"
     threads: 1
+    localrule: True
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("draw_screening"),
     message:
@@ -262,12 +269,13 @@ rule tabulate_lora:
         "results/benchmarks/tabulate_lora/{experiment}.tsv"
     wildcard_constraints:
         experiment=STUDY.pattern("lora_experiments"),
+    localrule: True
     conda:
         "../envs/tuning.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=spec("tabulate_lora"),
     message:
