@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint docs lock format clean
+.PHONY: help run test test-slurm lint docs lock format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ run: $(VENV)/path.done ## set up, run the default study, say where the report is
 
 test: $(VENV)/test.done ## set up and pass the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+test-slurm: $(VENV)/test.done ## pass the tests that need Slurm (packages: tests/slurm/packages.txt)
+	@$(BIN)/python -m pytest -q tests/slurm
 
 lint: $(VENV)/test.done ## formatting and static checks alone
 	@$(BIN)/python -m pytest -q tests/test_style.py

@@ -74,7 +74,7 @@ class Watch:
     ) -> None:
         self._query, self._answers = query, answers
         self._patience, self._clock = patience, clock
-        self._answered = clock()
+        self._silent_since: float | None = None
         self._states: States | None = None
         self._listed: dict[str, float] = {}
 
@@ -91,7 +91,8 @@ class Watch:
             self._states, seconds = await self._query(told, logger)
         now = self._clock()
         if self._states is None:
-            silent = now - self._answered
+            self._silent_since = now if self._silent_since is None else self._silent_since
+            silent = now - self._silent_since
             if silent > self._patience:
                 raise UserError(
                     f"no answer to `scontrol ping` or `{command.split()[0]}` for {silent:.0f} s",
@@ -101,17 +102,19 @@ class Watch:
                 )
             logger.warning("Slurm does not answer; asking again (for %.0f s so far).", silent)
             return {}, 0.0
-        self._answered = now
+        self._silent_since = None
         # `sacct` adds who cancelled a job.
         self._states = {job: state.split()[0] for job, state in self._states.items() if state}
         return self._states, seconds or 0.0
 
     def miss(self, jobs: Sequence[str]) -> None:
-        """Note which of the jobs that are thought to be in Slurm the last answer lists.
+        """Note which of the jobs that should be in Slurm, if any, the last answer lists.
 
         Raises:
             UserError: one is missing for longer than the patience.
         """
+        if not jobs:
+            self._silent_since = None
         if self._states is None:
             self._listed = dict.fromkeys(jobs, self._clock())
             return
@@ -146,12 +149,15 @@ def mend(plugin: Any) -> None:
     check = plugin.Executor.check_active_jobs
 
     async def check_active_jobs(executor: Any, jobs: list[Any]) -> AsyncIterator[Any]:
-        active = [job async for job in check(executor, jobs)]
+        try:
+            active = [job async for job in check(executor, jobs)]
+            watch.miss([job.external_jobid for job in active])
+        except UserError as error:
+            # The kind that Snakemake shows without a traceback, as it ends.
+            raise plugin.WorkflowError(str(error)) from None
         # A steady pace: the plugin's growing pauses leave a finished job unseen for minutes.
         settings = executor.workflow.executor_settings
         executor.next_seconds_between_status_checks = settings.init_seconds_before_status_checks
-        if jobs:
-            watch.miss([job.external_jobid for job in active])
         for job in active:
             yield job
 

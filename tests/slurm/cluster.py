@@ -11,7 +11,6 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -159,10 +158,21 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if "slurmctld" in self.daemons:
-            self.call("scancel", "--user", getpass.getuser())
-            wait_until("jobs have ended", lambda: not self.ask("squeue", "--noheader"))
-        self._stop()
+        try:
+            if "slurmctld" in self.daemons:
+                self.cancel_jobs()
+        finally:
+            self._stop()
+
+    def await_end(self, job: str) -> None:
+        """Wait until a job is over."""
+        listed = ("squeue", "--noheader", "--format=%i", "--jobs", job)
+        wait_until(f"job {job} is over", lambda: not self.ask(*listed))
+
+    def cancel_jobs(self) -> None:
+        """Cancel all jobs and wait until they are over."""
+        self.call("scancel", "--user", getpass.getuser())
+        wait_until("all jobs are over", lambda: not self.ask("squeue", "--noheader"))
 
     def call(self, *command: str, limit: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a program of Slurm."""
@@ -177,18 +187,17 @@ class Cluster:
         return done.stdout.strip()
 
     def stop_slurm(self) -> None:
-        """Take the controller and the node away at once, as a power failure does."""
+        """Take the controller and the node away; jobs go on, and are known again after a start."""
         for name in ("slurmctld", "slurmd"):
-            daemon = self.daemons.pop(name)
-            daemon.kill()
-            daemon.wait()
+            self._end(self.daemons.pop(name))
 
     def start_slurm(self) -> None:
         """Start the controller and the node."""
         self._spawn("slurmctld", "-D")
         wait_until("slurmctld answers", lambda: not self.call("scontrol", "ping").returncode)
         self._spawn("slurmd", "-D", "-N", self._names["host"])
-        wait_until("the node is idle", lambda: self.ask("sinfo", "-h", "-o", "%T") == "idle")
+        ready = {"idle", "mixed", "allocated"}
+        wait_until("the node is ready", lambda: self.ask("sinfo", "-h", "-o", "%T") in ready)
 
     def _configure(self) -> None:
         ports = zip(("slurmctld", "slurmd", "slurmdbd", "mariadb"), free_ports(4), strict=True)
@@ -303,21 +312,19 @@ class Cluster:
     def _stop(self) -> None:
         """End the daemons, the last started first; none outlives this call."""
         for name in reversed(self.daemons):
-            daemon = self.daemons[name]
-            daemon.terminate()
-            try:
-                daemon.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+            self._end(self.daemons[name])
         self.daemons.clear()
+
+    @staticmethod
+    def _end(daemon: subprocess.Popen[bytes]) -> None:
+        daemon.terminate()
+        try:
+            daemon.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
 
     def _last_words(self) -> str:
         logs = sorted([*self.folder.glob("*.log"), *self.folder.glob("*.out")])
         told: Sequence[str] = [f"--- {log.name}\n{log.read_text()[-1500:]}" for log in logs]
         return "\n".join(told)
-
-
-def group_signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    """Send a signal to a process that leads a session, and to all of it."""
-    os.killpg(process.pid, number)

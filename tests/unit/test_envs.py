@@ -71,6 +71,30 @@ def test_lock_holds_what_is_asked_for(root: Path) -> None:
                 assert not version or locked[name] == version, line
 
 
+def test_container_builds_what_make_installs(root: Path) -> None:
+    text = (root / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    base = re.findall(r"^FROM (\S+)$", text, flags=re.M)
+    assert len(base) == 1
+    stated = yaml.safe_load((root / "envs/training.yaml").read_text(encoding="utf-8"))
+    python = next(item for item in stated["dependencies"] if str(item).startswith("python="))
+    assert f"python:{python.split('=')[1]}-" in base[0]
+    made = re.findall(r"\$\(PIP\) (.*)envs/([\w-]+\.txt)", (root / "Makefile").read_text())
+    run = {file: "--no-deps" in options for options, file in made if file != "lock-dev.txt"}
+    built = re.findall(r"pip install (.*?)--requirement /envs/([\w-]+\.txt)", text)
+    assert {file: "--no-deps" in options for options, file in built} == run
+    copied = re.search(r"^COPY (.*) /envs/$", text, flags=re.M)
+    assert copied and set(copied[1].split()) == {f"envs/{file}" for file in run}
+    # Versions are in the locks alone.
+    assert "==" not in text and "://" not in text
+
+
+def test_the_plugin_of_the_slurm_profile_is_pinned(root: Path) -> None:
+    profile = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text(encoding="utf-8"))
+    plugin = f"snakemake-executor-plugin-{profile['executor']}"
+    listed = (root / "envs/requirements.in").read_text(encoding="utf-8")
+    assert f"{plugin}=={pins(root, 'lock.txt')[plugin]}\n" in listed
+
+
 def test_make_puts_the_library_on_the_environments_path(root: Path, tmp_path: Path) -> None:
     """What README's `python -m tunescape...` commands rest on."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,13 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def snakemake(project: Path, *arguments: str, cores: int = 2, timeout: float = 600) -> Outcome:
+def snakemake(
+    project: Path,
+    *arguments: str,
+    cores: int = 2,
+    timeout: float = 600,
+    environment: Mapping[str, str] = os.environ,
+) -> Outcome:
     """Call ``snakemake`` in ``project``; jobs come as ``rule[name=value,...]``, sorted.
 
     Target rules (``all``) are left out.
@@ -88,7 +94,7 @@ def snakemake(project: Path, *arguments: str, cores: int = 2, timeout: float = 6
         capture_output=True,
         text=True,
         timeout=timeout,
-        env={**os.environ, "TUNESCAPE_TEST_JOBS": str(jobs_file)},
+        env={**environment, "TUNESCAPE_TEST_JOBS": str(jobs_file)},
     )
     lines = jobs_file.read_text().splitlines() if jobs_file.exists() else []
     jobs = set()
