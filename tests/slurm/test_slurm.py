@@ -94,7 +94,7 @@ class Run:
 
         def call() -> None:
             self._outcome = snakemake(
-                project, *PROFILE, *arguments, timeout=LIMIT, environment=environment
+                project, *PROFILE, *arguments, cores=None, timeout=LIMIT, environment=environment
             )
 
         self._thread = threading.Thread(target=call, daemon=True)

@@ -78,18 +78,19 @@ def copy_project(target: Path) -> Path:
 def snakemake(
     project: Path,
     *arguments: str,
-    cores: int = 2,
+    cores: int | None = 2,
     timeout: float = 600,
     environment: Mapping[str, str] = os.environ,
 ) -> Outcome:
     """Call ``snakemake`` in ``project``; jobs come as ``rule[name=value,...]``, sorted.
 
-    Target rules (``all``) are left out.
+    Target rules (``all``) are left out. ``cores=None`` leaves their number to the profile.
     """
+    limit = [] if cores is None else ["--cores", str(cores)]
     jobs_file = project.parent / f"{project.name}.jobs"
     jobs_file.unlink(missing_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", _RECORDER, "--cores", str(cores), *arguments],
+        [sys.executable, "-c", _RECORDER, *limit, *arguments],
         cwd=project,
         capture_output=True,
         text=True,
