@@ -108,10 +108,10 @@ rule regress_metric:
         "results/logs/regress_metric/{population}/{view}/{metric}.log",
     benchmark:
         "results/benchmarks/regress_metric/{population}/{view}/{metric}.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),

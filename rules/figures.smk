@@ -36,10 +36,10 @@ rule draw_population:
         "results/benchmarks/draw_population/{population}.tsv"
     wildcard_constraints:
         population=STUDY.pattern("populations"),
+    localrule: True
     conda:
         "../envs/figures.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
@@ -102,10 +102,10 @@ rule draw_analysis:
         "results/logs/draw_analysis/{population}/{view}/{metric}.log",
     benchmark:
         "results/benchmarks/draw_analysis/{population}/{view}/{metric}.tsv"
+    localrule: True
     conda:
         "../envs/figures.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
@@ -144,10 +144,10 @@ rule draw_experiment:
         "results/logs/draw_experiment/{experiment}.log",
     benchmark:
         "results/benchmarks/draw_experiment/{experiment}.tsv"
+    localrule: True
     conda:
         "../envs/figures.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
@@ -175,10 +175,10 @@ rule draw_contrast:
         "results/logs/draw_contrast/{population}/{experiment}/{metric}.log",
     benchmark:
         "results/benchmarks/draw_contrast/{population}/{experiment}/{metric}.tsv"
+    localrule: True
     conda:
         "../envs/figures.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
@@ -209,10 +209,10 @@ rule draw_specifications:
         "results/benchmarks/draw_specifications/{population}/{metric}.tsv"
     wildcard_constraints:
         population=STUDY.pattern("populations"),
+    localrule: True
     conda:
         "../envs/figures.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),

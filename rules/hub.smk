@@ -100,10 +100,10 @@ rule harvest_models:
         "results/logs/harvest_models/{bucket}.log",
     benchmark:
         "results/benchmarks/harvest_models/{bucket}.tsv"
+    localrule: True
     conda:
         "../envs/hub.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),

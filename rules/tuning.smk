@@ -207,10 +207,10 @@ rule draw_tuning:
         "results/logs/draw_tuning/{tuning}.log",
     benchmark:
         "results/benchmarks/draw_tuning/{tuning}.tsv"
+    localrule: True
     conda:
         "../envs/figures.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
@@ -238,10 +238,10 @@ rule draw_screening:
         "results/logs/draw_screening/{tuning}/{search}.log",
     benchmark:
         "results/benchmarks/draw_screening/{tuning}/{search}.tsv"
+    localrule: True
     conda:
         "../envs/figures.yaml"
     threads: 1
-    localrule: True
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
