@@ -34,9 +34,11 @@ REMOTE = (
 LIMIT = 400.0
 
 # What a script of the copy does before its own work.
-HOLD_MEMORY = """import time
-held = b"1" * (1 << 30)
-time.sleep(5)
+HOLD_MEMORY = """import pathlib, time
+held, first = b"1" * (1 << 30), pathlib.Path("first")
+if not first.exists():
+    first.touch()
+    time.sleep(120)
 """
 AWAIT_FILE = """import pathlib, time
 end = time.monotonic() + 200
