@@ -1,8 +1,8 @@
 """Waiting for Slurm without waiting for ever.
 
 Snakemake's plugin for Slurm (2.8.0) asks for the states of its jobs from time to time. It forgets
-all of them when Slurm does not answer, waits for ever for a job that Slurm lost or that `sacct`
-calls ``CANCELLED by 1000``, takes one state for all jobs of an array where it asks `sacct`, and
+all of them when Slurm does not answer, waits for ever for a job that Slurm lost or preempted, or
+that `sacct` calls ``CANCELLED by 1000``, takes one state for all jobs of an array where it asks `sacct`, and
 leaves out jobs of an array that become ready one after the other. :func:`mend` puts this right
 in the plugin as it is loaded.
 """
@@ -119,15 +119,17 @@ class Watch:
             self._listed = dict.fromkeys(jobs, self._clock())
             return
         now = self._clock()
-        # Waiting tasks of an array are listed together, as 7_[2-9].
-        listed = {job.split("_")[0] for job in self._states}
+        # Waiting tasks of an array are listed together, as 7_[2-9]. A preempted job that will run
+        # again is soon listed as waiting.
+        found = [job for job, state in self._states.items() if state != "PREEMPTED"]
+        listed = {job.split("_")[0] for job in found}
         for job in jobs:
             if job.split("_")[0] in listed:
                 self._listed[job] = now
         lost = [job for job in jobs if now - self._listed.setdefault(job, now) > self._patience]
         if lost:
             raise UserError(
-                f"job {', '.join(lost)} is no longer known",
+                f"job {', '.join(lost)} is gone: no longer known, or preempted for good",
                 where="Slurm",
                 fix="start the same command again; where Slurm forgets finished jobs soon "
                 "(MinJobAge), say --slurm-status-command sacct",

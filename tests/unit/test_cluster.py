@@ -69,7 +69,8 @@ def test_silence_counts_only_while_jobs_are_waited_for() -> None:
     assert ask(watch) == {}
 
 
-def test_a_job_that_slurm_forgot_is_told() -> None:
+@pytest.mark.parametrize("gone", [{}, {"7": "PREEMPTED"}], ids=["forgotten", "preempted"])
+def test_a_job_that_is_gone_is_told(gone: dict[str, str]) -> None:
     slurm = Slurm()
     watch = slurm.watch()
     slurm.states = {"7": "RUNNING", "9_[2-3]": "PENDING"}
@@ -77,12 +78,12 @@ def test_a_job_that_slurm_forgot_is_told() -> None:
         ask(watch)
         watch.miss(["7", "9_3"])
         slurm.now += 40
-    slurm.states = {"9_3": "RUNNING"}
+    slurm.states = {"9_3": "RUNNING", **gone}
     ask(watch)
     watch.miss(["7", "9_3"])
     slurm.now += 61
     ask(watch)
-    with pytest.raises(UserError, match="job 7 is no longer known"):
+    with pytest.raises(UserError, match="job 7 is gone"):
         watch.miss(["7", "9_3"])
 
 
