@@ -1,10 +1,10 @@
 """Waiting for Slurm without waiting for ever.
 
 Snakemake's plugin for Slurm (2.8.0) asks for the states of its jobs from time to time. It forgets
-all of them when Slurm does not answer, waits for ever for a job that Slurm lost or preempted, or
-that `sacct` calls ``CANCELLED by 1000``, takes one state for all jobs of an array where it asks `sacct`, and
-leaves out jobs of an array that become ready one after the other. :func:`mend` puts this right
-in the plugin as it is loaded.
+all of them when Slurm does not answer, and waits for ever for a job that Slurm lost, preempted or,
+asked by `sacct`, calls ``CANCELLED by 1000``. `sacct` tells it one state for all tasks of an array,
+and of like jobs that are ready it submits none when it may not submit all. :func:`mend` puts this
+right in the plugin as it is loaded.
 """
 
 from __future__ import annotations
