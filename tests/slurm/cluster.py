@@ -99,7 +99,7 @@ def missing_programs() -> list[str]:
     return [name for name in (*PROGRAMS, *DATABASE_PROGRAMS) if not shutil.which(name, path=SEARCH)]
 
 
-def wait_until(what: str, condition: Callable[[], object], limit: float = 60) -> None:
+def wait_until(what: str, condition: Callable[[], object], limit: float = 180) -> None:
     """Wait for a condition to hold.
 
     Raises:
@@ -174,7 +174,7 @@ class Cluster:
         self.call("scancel", "--user", getpass.getuser())
         wait_until("all jobs are over", lambda: not self.ask("squeue", "--noheader"))
 
-    def call(self, *command: str, limit: float = 60) -> subprocess.CompletedProcess[str]:
+    def call(self, *command: str, limit: float = 180) -> subprocess.CompletedProcess[str]:
         """Run a program of Slurm."""
         return subprocess.run(
             command, env=self.environment, capture_output=True, text=True, timeout=limit

@@ -31,7 +31,7 @@ REMOTE = (
     "describe_surface",
     "trace_specifications",
 )
-LIMIT = 400.0
+LIMIT = 900.0
 
 # What a script of the copy does before its own work.
 HOLD_MEMORY = """import pathlib, time
@@ -41,7 +41,7 @@ if not first.exists():
     time.sleep(120)
 """
 AWAIT_FILE = """import pathlib, time
-end = time.monotonic() + 200
+end = time.monotonic() + 600
 while not pathlib.Path("go").exists() and time.monotonic() < end:
     time.sleep(0.1)
 """
@@ -86,7 +86,7 @@ class Run:
     """A run of the workflow through Slurm, beside the test's own thread."""
 
     def __init__(
-        self, cluster: Cluster, project: Path, *arguments: str, patience: float = 60
+        self, cluster: Cluster, project: Path, *arguments: str, patience: float = 300
     ) -> None:
         self.cluster = cluster
         self.logs = project / ".snakemake" / "log"
