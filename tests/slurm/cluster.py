@@ -11,10 +11,12 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +45,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 # No control groups: a test machine may lack them. Memory is sampled every second instead.
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
@@ -314,6 +316,12 @@ class Cluster:
         for name in reversed(self.daemons):
             self._end(self.daemons[name])
         self.daemons.clear()
+        # What a job left behind, for want of control groups; all of it has our configuration.
+        mark = f"SLURM_CONF={self.folder}/etc/slurm.conf".encode()
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if mark in environment.read_bytes().split(b"\0"):
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
 
     @staticmethod
     def _end(daemon: subprocess.Popen[bytes]) -> None:

@@ -35,10 +35,10 @@ LIMIT = 900.0
 
 # What a script of the copy does before its own work.
 HOLD_MEMORY = """import pathlib, time
-held, first = b"1" * (1 << 30), pathlib.Path("first")
-if not first.exists():
-    first.touch()
-    time.sleep(120)
+first = not pathlib.Path("first").exists()
+pathlib.Path("first").touch()
+held = b"1" * (1 << 30)
+time.sleep(120 if first else 0)
 """
 AWAIT_FILE = """import pathlib, time
 end = time.monotonic() + 600
