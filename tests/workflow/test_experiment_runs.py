@@ -83,21 +83,22 @@ def test_results_are_the_same_bytes_in_one_pack_as_in_two(finished: Path, tmp_pa
 def test_a_failed_run_is_reported_and_harms_no_other(finished: Path, tmp_path: Path) -> None:
     project = changed_copy(finished, tmp_path / "study")
     runs, kept = planned(project), store(project)
-    configure("experiments", EXPERIMENT, "train_size", value=None)(project)
-    configure(*FACTORS, "train_size", value={"values": [24, 100]})(project)
+    fixed = {"train_batch_size": 8, "eval_batch_size": 128}
+    configure("experiments", EXPERIMENT, "fixed", value=fixed)(project)
+    configure(*FACTORS, "max_length", value={"values": [16, 128]})(project)
     fit = f"results/analysis/{EXPERIMENT}/absolute/loss/fit.json"
     train(project, fit)
     table = read_table(project / RUNS)
-    failed = table[table["train_size"] == 100]
+    failed = table[table["max_length"] == 128]
     assert len(failed) == 8 and set(failed["status"]) == {"failed"}
-    assert failed["reason"].str.contains("the training split has 60 rows").all()
+    assert failed["reason"].str.contains("the model reads 64 at most").all()
     assert failed["loss"].isna().all()
     well = table[table["status"] == "ok"]
     assert set(well["run_id"]) == runs and well["loss"].notna().all()
     after = store(project)
     assert {name: after[name] for name in kept} == kept
     flow = read_table(project / FOLDER / "sample_flow.csv")
-    assert list(flow["after"]) == [16, 8] and "60 rows" in flow["reason"].iloc[1]
+    assert list(flow["after"]) == [16, 8] and "the model reads 64 at most" in flow["reason"].iloc[1]
     assert (project / fit).is_file()
 
 
