@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunescape.errors import UserError, storage_failure
@@ -64,7 +64,8 @@ def logged(
         _leave(f"unexpected {type(error).__name__}: {error} (traceback in {path})")
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # What it holds may not fit on the disk.
+            handler.close()
 
 
 def _leave(message: str) -> None:
