@@ -9,16 +9,49 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from tunescape.cluster import mend
 from tunescape.errors import UserError
 from tunescape.jobs import prefer_library
+from tunescape.receipts import find_doubts
 from tunescape.study import load_study
+from tunescape.turns import is_free, join_turn, take_turn
 
 prefer_library(ROOT / "scripts")
 
 try:
+    if workflow.remote_exec:
+        join_turn()
     # So that a workflow does not wait for ever for a Slurm that is gone.
     mend(sys.modules.get("snakemake_executor_plugin_slurm"))
     STUDY = load_study(ROOT, files=workflow.overwrite_configfiles, overrides=config)
 except UserError as error:
-    sys.exit(str(error))
+    sys.exit(f"tunescape: {error}" if workflow.remote_exec else str(error))
+
+
+def make_again(doubts):
+    """Let Snakemake make these outputs again, and what follows from them, in this call.
+
+    It has an option for that (`--forcerun`) but nothing that a Snakefile could say.
+    """
+    prepare = workflow._prepare_dag
+
+    def prepare_dag(*args, **kwargs):
+        prepare(*args, **kwargs)
+        # What was cut off, too: behind a checkpoint, Snakemake does not look for it.
+        cut_off = workflow.persistence._filter_incomplete_keys(doubts.known)
+        workflow.dag.forcefiles.update(doubts.outputs, cut_off)
+
+    workflow._prepare_dag = prepare_dag
+    print(doubts.tell(), end="", file=sys.stderr)
+
+
+# Not in a job's own process, nor while another call is at work: its files change.
+if workflow.is_main_process and is_free("."):
+    make_again(find_doubts("."))
+
+
+onstart:
+    try:
+        take_turn(".")
+    except UserError as error:
+        sys.exit(f"tunescape: {error}")
 
 
 wildcard_constraints:

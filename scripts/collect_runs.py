@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.experiments import collect_runs
 
     collect_runs(

@@ -2,7 +2,7 @@
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.design import write_design
 
     write_design(

@@ -2,7 +2,7 @@
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.figures.of_population import draw_population
 
     draw_population(

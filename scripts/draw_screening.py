@@ -2,7 +2,7 @@
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.figures.tuning import draw_tuning
 
     draw_tuning(dict(snakemake.input.items()), list(snakemake.output), snakemake.params.spec)

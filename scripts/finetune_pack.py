@@ -2,7 +2,7 @@
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.training.stage import train_share
 
     train_share(snakemake.input.runs, snakemake.output.ledger, "work/runs", snakemake.params.spec)

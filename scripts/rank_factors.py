@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.tuning.screening import rank_factors
 
     spec, effects = snakemake.params.spec, Path(snakemake.output.effects)

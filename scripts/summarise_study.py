@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.tuning.results import summarise_study
 
     spec, out = snakemake.params.spec, snakemake.output

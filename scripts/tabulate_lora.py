@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tunescape.jobs import logged
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], snakemake.input, snakemake.output):
     from tunescape.tuning.lora import write_lora_tables
 
     folders = sorted({Path(path).parent for path in snakemake.input.published})

@@ -78,7 +78,7 @@ def test_adapter_is_thin(path: Path) -> None:
     assert len(text.splitlines()) <= 25
     assert "snakemake.config" not in text
     assert path.stem in rule_blocks()
-    assert "with logged(snakemake.log[0])" in text
+    assert "with logged(snakemake.log[0], snakemake.input, snakemake.output):" in text
 
 
 def test_library_knows_nothing_of_snakemake() -> None:

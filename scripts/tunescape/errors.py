@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import reprlib
 from collections.abc import Iterable
+
+_FIXES = {
+    errno.ENOSPC: "free some space and run again",
+    errno.EDQUOT: "free some of the quota and run again",
+    errno.EROFS: "make it writable and run again",
+    errno.EACCES: "check its permissions and run again",
+    errno.EPERM: "check its permissions and run again",
+    errno.EIO: "check the disk and run again",
+}
+_RUST = re.compile(r"\(os error (\d+)\)")
 
 
 class UserError(Exception):
@@ -61,3 +74,25 @@ def show(value: object) -> str:
     except ValueError:  # Python writes out no number of more than 4,300 digits
         return "a number of thousands of digits"
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def storage_failure(error: BaseException) -> UserError | None:
+    """The message of a failure that is the disk's and not the project's; ``None`` for any other.
+
+    The libraries that write files wrap what the system said in exceptions of their own.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        number = getattr(seen, "errno", None)
+        told = _RUST.search(str(seen))
+        if number is None and told:
+            number = int(told.group(1))
+        if number in _FIXES:
+            where = getattr(seen, "filename", None)
+            return UserError(
+                os.strerror(number).lower(),
+                where=str(where) if where else None,
+                fix=_FIXES[number],
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None

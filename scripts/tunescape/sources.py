@@ -27,7 +27,7 @@ from typing import IO, Any
 from tunescape.errors import UserError
 from tunescape.hub import bucket_names, bucket_of, safe_name
 from tunescape.schemas import RAW_SCHEMA_VERSION, validate_raw
-from tunescape.tables import atomic, read_sealed, write_bytes, write_json, write_sealed
+from tunescape.tables import PARTIAL, atomic, read_sealed, write_bytes, write_json, write_sealed
 
 LINE_LIMIT = 32 * 2**20
 """Longest line of a JSON Lines dump in bytes; a longer one is counted as unreadable."""
@@ -264,7 +264,9 @@ def harvest_bucket(
     entries: list[Entry] = []
     written: list[str] = []
     claimed: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".harvest.") as folder:
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=".harvest.", suffix=PARTIAL
+    ) as folder:
         fresh = Path(folder) / "raw"
         fresh.mkdir()
         for where, line in _bucket_lines(models_path):

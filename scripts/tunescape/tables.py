@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+PARTIAL = ".part"
+"""How the names of files and folders end while they are written (see `turns`)."""
 
 # A spreadsheet takes a text for a formula that begins so (also with its full-width forms).
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
@@ -34,7 +36,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:80]}.")
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name[:80]}.", suffix=PARTIAL
+    )
     os.close(handle)
     temporary = Path(name)
     try:

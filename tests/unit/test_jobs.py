@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
 import logging
 import subprocess
 import sys
@@ -31,6 +34,49 @@ def test_defect_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     assert "unexpected ZeroDivisionError: boom" in said and str(log) in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space", "results/a.csv"),
+            "results/a.csv: no space left on device. Free some space and run again",
+        ),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            "no space left on device. Free some space and run again",
+        ),
+        (
+            PermissionError(errno.EACCES, "denied", "work"),
+            "work: permission denied. Check its permissions and run again",
+        ),
+    ],
+)
+def test_a_disk_that_fails_is_no_defect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    with pytest.raises(SystemExit), logged(tmp_path / "rule.log"):
+        try:
+            raise error
+        except Exception as caught:
+            raise ValueError("wrapped by a library") from caught
+    assert capsys.readouterr().err == f"tunescape: {said}\n"
+    assert "Traceback" not in (tmp_path / "rule.log").read_text()
+
+
+def test_a_job_leaves_a_receipt_of_what_it_read_and_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").write_text("1")
+    with logged("rule.log", ["a"], ["b"]):
+        assert json.loads(Path("rule.receipt.json").read_text())["outputs"] == {"b": ["", ""]}
+        Path("a").write_text("changed while it was read")
+        Path("b").write_text("2")
+    receipt = json.loads(Path("rule.receipt.json").read_text())
+    assert receipt["inputs"]["a"][0] == hashlib.sha256(b"1").hexdigest()
+    assert receipt["outputs"]["b"][0] == hashlib.sha256(b"2").hexdigest()
 
 
 def test_started_processes_import_the_named_library(

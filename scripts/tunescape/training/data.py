@@ -12,14 +12,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tunescape.digests import digest
-from tunescape.errors import UserError
-from tunescape.tables import atomic, read_json, write_json
+from tunescape.errors import UserError, storage_failure
+from tunescape.receipts import is_whole, seal
+from tunescape.tables import PARTIAL, atomic, read_json, write_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -134,7 +136,7 @@ def load_task(task: Mapping[str, Any], cache_dir: str | Path) -> TaskData:
 
     Args:
         task: the ``task`` part of a canonical specification.
-        cache_dir: where ``datasets`` keeps its Arrow files.
+        cache_dir: where ``datasets`` puts its Arrow files.
 
     Raises:
         UserError: for a missing file, split or column, an empty text, an unknown label, fewer
@@ -195,6 +197,9 @@ def _read_splits(task: Mapping[str, Any], cache_dir: Path) -> Mapping[str, Datas
     except UserError:
         raise
     except Exception as error:  # datasets wraps what its readers raise in many types
+        failure = storage_failure(error)
+        if failure:
+            raise failure from error
         cause = error.__cause__ or error
         raise UserError(
             f"the data cannot be read ({type(cause).__name__}: {cause})",
@@ -378,9 +383,12 @@ def tokenised_task(
     task = spec["task"]
     key = _cache_key(task, model_folder, spec["max_length"])
     folder = root / "tokens" / key if key else None
-    if folder is not None and (folder / "labels.json").is_file():
+    if folder is not None and is_whole(folder):
         return _read_tokens(folder)
-    data = load_task(task, root / "datasets")
+    root.mkdir(parents=True, exist_ok=True)
+    # Arrow files are of no use after this: a cache of them would be one more to be damaged.
+    with TemporaryDirectory(dir=root, prefix=".datasets.", suffix=PARTIAL) as scratch:
+        data = load_task(task, scratch)
     from transformers import AutoTokenizer
 
     try:
@@ -425,6 +433,7 @@ def _write_tokens(task: TokenisedTask, folder: Path) -> None:
         with atomic(folder / f"{name}.safetensors") as temporary:
             save_file(arrays, str(temporary))
     write_json(task.label_names, folder / "labels.json")
+    seal(folder)
 
 
 def _read_tokens(folder: Path) -> TokenisedTask:

@@ -18,6 +18,7 @@ import os
 import shutil
 import time
 import traceback
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,8 +29,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunescape.digests import digest, file_digest
-from tunescape.errors import UserError
-from tunescape.tables import atomic, write_json, write_table, write_text
+from tunescape.errors import UserError, storage_failure
+from tunescape.receipts import is_whole, seal
+from tunescape.tables import PARTIAL, atomic, write_json, write_table, write_text
 from tunescape.training import data, models, packing, runspec, schedules, trackers
 from tunescape.training.metrics import METRICS
 from tunescape.training.model_card import failure_card, model_card
@@ -193,8 +195,9 @@ def finished_folder(work_dir: str | Path, spec: Mapping[str, Any], device: str =
 
 def _is_settled(folder: Path) -> bool:
     """Whether a run need not be tried (again): a missing model may be there the next time."""
-    path = folder / "metrics.json"
-    return path.is_file() and json.loads(path.read_text("utf-8")).get("cause") != INPUT
+    if not is_whole(folder):
+        return False
+    return bool(json.loads((folder / "metrics.json").read_text("utf-8")).get("cause") != INPUT)
 
 
 def _token(spec: Mapping[str, Any], device: str) -> str:
@@ -289,9 +292,12 @@ class _Pack:
             trajectory.drop_states()
         except RunFailed as error:
             self._fail(left, str(error), TRAINING)
-        except UserError as error:
-            self._fail(left, str(error), INPUT)
         except Exception as error:
+            if storage_failure(error):  # Not the runs' own failure: nothing to keep of it.
+                raise
+            if isinstance(error, UserError):
+                self._fail(left, str(error), INPUT)
+                return
             logger.error("%s", traceback.format_exc())
             self._fail(left, f"unexpected {type(error).__name__}: {error}", TRAINING)
         finally:
@@ -573,8 +579,10 @@ class _Trajectory:
 
         tensors, losses, history = self._snapshot()
         tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
+        told = json.dumps(history)
+        check = str(_checksum(tensors, told))
         with atomic(path) as temporary:
-            save_file(tensors, str(temporary), metadata={"history": json.dumps(history)})
+            save_file(tensors, str(temporary), metadata={"history": told, "check": check})
         self._saved = time.monotonic()
 
     def _load(self, path: Path, latest: int) -> bool:
@@ -587,7 +595,10 @@ class _Trajectory:
         try:
             with safe_open(str(path), "pt") as handle:
                 tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-                history = json.loads((handle.metadata() or {})["history"])
+                told = handle.metadata() or {}
+            history = json.loads(told["history"])
+            if told["check"] != str(_checksum(tensors, told["history"])):
+                raise ValueError("its checksum is wrong")
             steps = int(tensors["scalars"][0])
             fits = tensors["values"].shape == learner.parameters.values.shape
         except (SafetensorError, KeyError, ValueError, OSError) as error:
@@ -600,6 +611,17 @@ class _Trajectory:
         self._clock.resumed_from = steps
         logger.info("continuing from step %d", steps)
         return True
+
+
+def _checksum(tensors: Mapping[str, Any], told: str) -> int:
+    """Of a state, whose file format tells its length but not whether its numbers are right."""
+    import torch
+
+    check = zlib.crc32(told.encode())
+    for name in sorted(tensors):
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        check = zlib.crc32(flat.view(torch.uint8).numpy(), check)
+    return check
 
 
 def _training_rows(rows: data.Tokens, spec: Mapping[str, Any]) -> data.Tokens:
@@ -667,7 +689,7 @@ class _FreshFolder:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        self._temporary = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
 
     def __enter__(self) -> Path:
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -676,6 +698,7 @@ class _FreshFolder:
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         if kind is None:
+            seal(self._temporary)
             shutil.rmtree(self._target, ignore_errors=True)
             self._temporary.rename(self._target)
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -708,10 +731,28 @@ def _write_predictions(task: data.TokenisedTask, evaluation: Evaluation, path: P
     write_table(table, path, {"label": "str", "prediction": "str"})
 
 
+def publish(folder: Path, out: Path) -> None:
+    """Put a finished run's files from the store into an output folder.
+
+    Raises:
+        UserError: the store does not have the run as it was written; it is removed there, so that
+            it is trained again when the packs are made again.
+    """
+    if not is_whole(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise UserError(
+            "the finished run is not there as it was written",
+            where=str(folder),
+            fix="delete the folders results/experiments/*/packs and results/experiments/*/*/packs "
+            "and run again: this run alone is trained again",
+        )
+    copy_outputs(folder, out)
+
+
 def copy_outputs(folder: Path, out: Path) -> None:
     """Put a finished run's files into an output folder, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
-    staged = out / f".{MODEL_FOLDER}.{os.getpid()}"
+    staged = out / f".{MODEL_FOLDER}.{os.getpid()}{PARTIAL}"
     shutil.rmtree(staged, ignore_errors=True)
     shutil.copytree(folder / MODEL_FOLDER, staged, copy_function=_link)
     shutil.rmtree(out / MODEL_FOLDER, ignore_errors=True)

@@ -16,8 +16,8 @@ from tunescape.training.packing import make_packs
 from tunescape.training.run import (
     INPUT,
     PackOptions,
-    copy_outputs,
     finished_folder,
+    publish,
     train_pack,
 )
 from tunescape.training.runspec import run_id
@@ -92,6 +92,9 @@ def publish_run(
             ``model/`` (weights as asked for, model card).
         work_dir: as in :func:`train_share`.
         spec: ``device``.
+
+    Raises:
+        UserError: see :func:`tunescape.training.run.publish`.
     """
     folder = finished_folder(work_dir, read_json(spec_path), spec["device"])
-    copy_outputs(folder, Path(out_dir))
+    publish(folder, Path(out_dir))

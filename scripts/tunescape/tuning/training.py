@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from tunescape.training.run import PREDICTIONS, copy_outputs, finished_folder
+from tunescape.tables import PARTIAL
+from tunescape.training.run import PREDICTIONS, finished_folder, publish
 from tunescape.training.stage import train_specs
 from tunescape.tuning.trials import read_round
 
@@ -43,13 +45,20 @@ def publish_trials(
             ended well) and ``model/``.
         work_dir: as in :func:`train_trials`.
         spec: ``device``.
+
+    Raises:
+        UserError: see `training.run.publish`.
     """
     out = Path(out_dir)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    for one in read_round(round_path):
-        folder = finished_folder(work_dir, one["spec"], spec["device"])
-        target = out / f"trial-{one['trial']}"
-        copy_outputs(folder, target)
-        if (folder / PREDICTIONS).is_file():
-            shutil.copyfile(folder / PREDICTIONS, target / PREDICTIONS)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=PARTIAL) as temporary:
+        staged = Path(temporary) / out.name
+        staged.mkdir()
+        for one in read_round(round_path):
+            folder = finished_folder(work_dir, one["spec"], spec["device"])
+            target = staged / f"trial-{one['trial']}"
+            publish(folder, target)
+            if (folder / PREDICTIONS).is_file():
+                shutil.copyfile(folder / PREDICTIONS, target / PREDICTIONS)
+        shutil.rmtree(out, ignore_errors=True)
+        staged.rename(out)
