@@ -68,6 +68,19 @@ def test_a_file_missing_in_a_folder_is_damage_a_missing_output_is_made_again(pro
     assert set(found.outputs) == {TABLE, FOLDER} and found.damaged == ()
 
 
+def test_a_folder_with_an_index_goes_by_sizes_and_times(project: Path) -> None:
+    """Its reader compares each file with the index; reading a million here would cost minutes."""
+    inner = Path(FOLDER, "x.json")
+    Path(f"{FOLDER}.index.jsonl").write_text("{}\n")
+    close_receipt(LOG, {}, [TABLE, FOLDER])
+    before = inner.stat()
+    inner.write_text(inner.read_text().upper())
+    os.utime(inner, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert find_doubts(project).outputs == ()
+    inner.write_text("cut")
+    assert find_doubts(project).damaged == (FOLDER,)
+
+
 def test_an_input_changed_is_seen_where_its_time_does_not_tell(project: Path) -> None:
     Path(INPUT).write_text("changed")
     assert find_doubts(project).outputs == ()  # Newer than the outputs: Snakemake sees it.

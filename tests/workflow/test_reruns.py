@@ -612,26 +612,19 @@ RERUNS = [
     ),
     Rerun(
         "another result deleted",
-        "nothing: it is made again when it is asked for by name",
+        "the job that makes it, and what follows where it is not the same again",
         delete(f"{FIGURE}.svg"),
+        [some("draw_population", population="distilbert"), some("write_report")],
     ),
     Rerun(
-        "another result deleted, then asked for by name",
-        "the job that makes it; nothing that follows, for it is the same again",
-        delete(f"{FIGURE}.svg"),
-        [some("draw_population", population="distilbert")],
-        first=f"{FIGURE}.svg",
-        shown=False,
-    ),
-    Rerun(
-        "a result edited by hand",
-        "what follows from it",
+        "a result edited by hand, or damaged",
+        "it is told, and made again, and what follows",
         append(f"{FIT}/fit.json", text="\n"),
         [
+            some("regress_metric", population="distilbert", view="absolute"),
             some("describe_surface draw_analysis", population="distilbert", view="absolute"),
             some("weigh_metrics", population="distilbert", view="absolute"),
-            some("check_views write_report"),
-            some("map_strategy", population="distilbert"),
+            some("adjust_family check_views audit_claims map_strategy write_report"),
         ],
     ),
     Rerun(
