@@ -48,7 +48,7 @@ _held: list[IO[str]] = []
 def take_turn(folder: str | Path) -> None:
     """Be the one call at work in a folder until this process ends, however it ends.
 
-    Waits for jobs of a killed call to end, and removes the files that they left half-written.
+    Waits for jobs of a killed call to end, and removes what killed jobs left half-written.
 
     Raises:
         UserError: another call is at work, a job of an earlier one does not end, or a folder that
@@ -66,8 +66,6 @@ def take_turn(folder: str | Path) -> None:
             fix="wait for it, or end it, and run again",
         )
     _held.append(handle)
-    handle.seek(0)
-    was_killed = bool(handle.read())
     token = uuid4().hex
     started = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     turn = {"token": token, "pid": os.getpid(), "host": socket.gethostname(), "started": started}
@@ -81,8 +79,7 @@ def take_turn(folder: str | Path) -> None:
                 where=str(folder),
                 fix="wait for it, or end it, and run again",
             )
-    if was_killed:
-        _remove_partial(folder)
+    _remove_partial(folder)
 
 
 def is_free(folder: str | Path) -> bool:

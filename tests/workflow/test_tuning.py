@@ -105,7 +105,7 @@ def test_a_larger_budget_adds_rounds_and_leaves_the_others(tuned: Path, tmp_path
 
 def store(project: Path) -> dict[str, tuple[int, int]]:
     """Finished runs: what would change if one were trained again."""
-    files = sorted((project / "work/runs/finished").glob("*/metrics.json"))
+    files = sorted((project / "work/runs/finished").glob("[!.]*/metrics.json"))
     return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
